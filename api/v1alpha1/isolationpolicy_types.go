@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// IsolationPolicy says how isolated the pods that it matches must be, what happens to a pod that
+// asks for less, and who is exempt. Several policies can match a pod: each is judged by itself.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=isopol,categories=bulkhead
+// +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.spec.admission.action`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`,priority=1
+// +kubebuilder:printcolumn:name="Enforced",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].status`
+// +kubebuilder:printcolumn:name="Verified",type=string,JSONPath=`.status.conditions[?(@.type=="Verified")].status`
+// +kubebuilder:printcolumn:name="Matched",type=integer,JSONPath=`.status.pods.matched`
+// +kubebuilder:printcolumn:name="Compliant",type=integer,JSONPath=`.status.pods.compliant`
+// +kubebuilder:printcolumn:name="Violating",type=integer,JSONPath=`.status.pods.violating`
+// +kubebuilder:printcolumn:name="Breached",type=integer,JSONPath=`.status.pods.breached`
+// +kubebuilder:printcolumn:name="Unverified",type=integer,JSONPath=`.status.pods.unverified`
+// +kubebuilder:printcolumn:name="Exempt",type=integer,JSONPath=`.status.pods.exempt`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name of an IsolationPolicy may have at most 63 characters"
+type IsolationPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec IsolationPolicySpec `json:"spec"`
+	// +optional
+	Status IsolationPolicyStatus `json:"status,omitempty"`
+}
+
+// IsolationPolicyList is a list of policies.
+//
+// +kubebuilder:object:root=true
+type IsolationPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []IsolationPolicy `json:"items"`
+}
+
+// IsolationPolicySpec is what a cluster's owner demands.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.isolation) || has(self.portals)",message="the policy demands nothing: set at least one axis in isolation or one portal in portals"
+type IsolationPolicySpec struct {
+	// match selects the pods. Absent, empty and empty selectors mean every pod.
+	// +optional
+	Match *PolicyMatch `json:"match,omitempty"`
+	// isolation is the level that is demanded on each axis; an axis left out is not demanded.
+	// +optional
+	Isolation *Isolation `json:"isolation,omitempty"`
+	// portals are the openings that are forbidden or limited; a portal left out is not judged.
+	// +optional
+	Portals *Portals `json:"portals,omitempty"`
+	// admission says what happens to a pod that asks for less.
+	// +required
+	Admission AdmissionSpec `json:"admission"`
+	// runtime says what happens to a running pod that is found with less.
+	// +optional
+	// +kubebuilder:default={action: Report}
+	Runtime RuntimeSpec `json:"runtime,omitempty"`
+	// exemptions say who may have which opening, why, and until when.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Exemptions []Exemption `json:"exemptions,omitempty"`
+}
+
+// PolicyMatch selects pods. A pod must match both selectors.
+type PolicyMatch struct {
+	// namespaceSelector selects namespaces by their labels; absent and empty select all.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+	// podSelector selects pods by their labels; absent and empty select all. Who creates a pod
+	// chooses its labels, and can dodge this selector: a security boundary is the namespace.
+	// +optional
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+}
+
+// AdmissionAction is what happens to a pod that asks for less than is required.
+//
+// +kubebuilder:validation:Enum=Deny;Warn;Audit
+type AdmissionAction string
+
+const (
+	// Deny refuses the pod, and refuses also when nobody is there to judge it.
+	Deny AdmissionAction = "Deny"
+	// Warn admits the pod and warns the person who applies it.
+	Warn AdmissionAction = "Warn"
+	// Audit admits the pod and writes an audit annotation.
+	Audit AdmissionAction = "Audit"
+)
+
+// AdmissionEngine is what carries admission out.
+//
+// +kubebuilder:validation:Enum=Webhook;ValidatingAdmissionPolicy
+type AdmissionEngine string
+
+const (
+	// EngineWebhook: the manager's validating webhook.
+	EngineWebhook AdmissionEngine = "Webhook"
+	// EngineValidatingAdmissionPolicy: CEL inside the API server. Not built yet.
+	EngineValidatingAdmissionPolicy AdmissionEngine = "ValidatingAdmissionPolicy"
+)
+
+// AdmissionSpec says what happens at admission.
+type AdmissionSpec struct {
+	// action: Deny, Warn or Audit.
+	// +required
+	Action AdmissionAction `json:"action"`
+	// engine: Webhook.
+	// +optional
+	// +kubebuilder:default=Webhook
+	// +kubebuilder:validation:XValidation:rule="self != 'ValidatingAdmissionPolicy'",message="engine ValidatingAdmissionPolicy is not built yet, and is refused so that nobody believes it enforces; use Webhook"
+	Engine AdmissionEngine `json:"engine,omitempty"`
+}
+
+// RuntimeAction is what happens to a running pod that is found with less than is required.
+//
+// +kubebuilder:validation:Enum=Report;Evict
+type RuntimeAction string
+
+const (
+	// Report tells it in the policy's status and in events.
+	Report RuntimeAction = "Report"
+	// Evict also evicts the pod. Not built yet.
+	Evict RuntimeAction = "Evict"
+)
+
+// RuntimeSpec says what happens at run time.
+type RuntimeSpec struct {
+	// action: Report.
+	// +optional
+	// +kubebuilder:default=Report
+	// +kubebuilder:validation:XValidation:rule="self != 'Evict'",message="runtime action Evict is not built yet, and is refused so that it does not arm itself later; use Report"
+	Action RuntimeAction `json:"action,omitempty"`
+}
+
+// Exemption opens what it names, for whom it names. It never matches by label or image: both are
+// chosen by those whom the policy is to hold.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.isolation) || has(self.portals)",message="the exemption opens nothing: name the axes in isolation or the portals in portals that it opens"
+type Exemption struct {
+	// name tells exemptions apart, in messages and in status.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name"`
+	// reason is for the next person who reads the policy.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason"`
+	// namespaces are exact names. The namespace is the security boundary.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespaces []string `json:"namespaces"`
+	// serviceAccounts narrows the exemption to pods that run as one of them. It only narrows:
+	// whoever may create pods in the namespace chooses the account.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
+	// isolation is the level that is enough for whom the exemption covers.
+	// +optional
+	Isolation *Isolation `json:"isolation,omitempty"`
+	// portals are opened in addition to what the policy allows.
+	// +optional
+	Portals *ExemptPortals `json:"portals,omitempty"`
+	// ephemeralContainers extends the exemption to debug containers.
+	// +optional
+	EphemeralContainers bool `json:"ephemeralContainers,omitempty"`
+	// expires ends the exemption: a pod created at that moment or later is not covered.
+	// +optional
+	Expires *metav1.Time `json:"expires,omitempty"`
+}
+
+// IsolationPolicyStatus is what is known about the pods that the policy matches.
+type IsolationPolicyStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// pods counts the pods that the policy matches.
+	// +optional
+	Pods PodCounts `json:"pods,omitzero"`
+	// nodes counts the nodes on which matched pods run.
+	// +optional
+	Nodes NodeCounts `json:"nodes,omitzero"`
+	// findings are the worst ones, worst first, at most 50 of findingsTotal.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Findings []PolicyFinding `json:"findings,omitempty"`
+	// findingsTotal is the number of findings, those that found no place in the list included.
+	// +optional
+	FindingsTotal int32 `json:"findingsTotal,omitempty"`
+	// conditions: Accepted, Enforced and Verified.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// MaxPolicyFindings bounds the list of findings in a policy's status.
+const MaxPolicyFindings = 50
+
+// PodCounts counts pods that have not ended, each in the first class that applies:
+// matched = exempt + breached + violating + unverified + compliant.
+type PodCounts struct {
+	// matched pods in all.
+	Matched int32 `json:"matched"`
+	// exempt: an exemption opens what the pod asks for or was seen with, and nothing else is wrong.
+	Exempt int32 `json:"exempt"`
+	// breached: observed below what is required.
+	Breached int32 `json:"breached"`
+	// violating: the spec asks for less than is required.
+	Violating int32 `json:"violating"`
+	// unverified: not seen by an agent, or what was seen is Unknown, stale or NotApplicable.
+	Unverified int32 `json:"unverified"`
+	// compliant: asks for what is required, and was observed so.
+	Compliant int32 `json:"compliant"`
+}
+
+// NodeCounts counts nodes that have matched pods.
+type NodeCounts struct {
+	// reporting: the node's agent is alive and its report is ready.
+	Reporting int32 `json:"reporting"`
+	// stale: no report, an agent that is silent, or a degraded one.
+	Stale int32 `json:"stale"`
+}
+
+// PolicyFinding is one thing that is wrong with one pod under one policy.
+type PolicyFinding struct {
+	Kind FindingKind `json:"kind"`
+	// namespace and pod name the pod.
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+	// node where the pod runs, if it does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node,omitempty"`
+	// axis or portal that is concerned, one of the two; neither for a pod that nobody has seen.
+	// +optional
+	Axis Axis `json:"axis,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Portal string `json:"portal,omitempty"`
+	// message says what is wrong and what would pass.
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
+}
+
+// Conditions of an IsolationPolicy. All three are always present once the controller has seen
+// the policy, and are of positive polarity: True is what an owner wants to see.
+const (
+	// ConditionAccepted: True when the spec is valid and served. False with reason Invalid when
+	// it cannot be compiled, which the schema should have refused.
+	ConditionAccepted = "Accepted"
+	// ConditionEnforced: True when every ready replica behind the webhook Service serves this
+	// generation of the policy and the API server has been told to ask for it. Unknown while
+	// no replica has said what it serves.
+	ConditionEnforced = "Enforced"
+	// ConditionVerified: True when every matching pod that has been Running for a minute was
+	// observed at or above its requirement. False with reason Breached or Unverified otherwise;
+	// a pod that no agent has seen is unverified, never compliant.
+	ConditionVerified = "Verified"
+)
+
+// Reasons of conditions.
+const (
+	ReasonAccepted      = "Accepted"
+	ReasonInvalid       = "Invalid"
+	ReasonServed        = "Served"
+	ReasonNotServed     = "NotServed"
+	ReasonNotConfigured = "NotConfigured"
+	ReasonNobodyServes  = "NobodyServes"
+	ReasonObserved      = "Observed"
+	ReasonNoPods        = "NoPods"
+	ReasonBreached      = "Breached"
+	ReasonUnverified    = "Unverified"
+	ReasonLooking       = "Looking"
+	ReasonDegraded      = "Degraded"
+	ReasonEstablished   = "Established"
+)

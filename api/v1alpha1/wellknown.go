@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Names by which the parts of an installation find each other.
+const (
+	// InstallNamespace is where Bulkhead is installed.
+	InstallNamespace = "bulkhead-system"
+	// WebhookConfigurationName is the one ValidatingWebhookConfiguration, kept by the manager.
+	WebhookConfigurationName = "bulkhead"
+	// WebhookServiceName is the Service in front of the manager's webhook.
+	WebhookServiceName = "bulkhead-webhook"
+	// WebhookSecretName is the Secret that holds the webhook's certificates.
+	WebhookSecretName = "bulkhead-webhook-cert"
+	// PodWebhookPath is where pods and their ephemeral containers are judged.
+	PodWebhookPath = "/validate-pods"
+	// PolicyWebhookPath is where policies are judged.
+	PolicyWebhookPath = "/validate-policies"
+
+	// LabelLease tells the leases in the installation's namespace apart.
+	LabelLease = Group + "/lease"
+	// LeaseAgent is the value of [LabelLease] on the Lease of a node's agent. The Lease is
+	// named after the node.
+	LeaseAgent = "agent"
+	// LeaseWebhook is the value of [LabelLease] on the Lease of a manager replica. The Lease is
+	// named after the pod, with [WebhookLeasePrefix].
+	LeaseWebhook = "webhook"
+	// WebhookLeasePrefix begins the name of a replica's Lease, so that it is no node's.
+	WebhookLeasePrefix = "bulkhead-webhook."
+
+	// AnnotationServed on a replica's Lease tells which policies it serves, as [Served] in JSON.
+	AnnotationServed = Group + "/served"
+)
+
+// AgentLeaseSeconds is how long after its last renewal an agent's Lease is stale; it is renewed
+// three times as often.
+const AgentLeaseSeconds = 120
+
+// Served tells which generation of which policy a replica's webhook judges by.
+type Served map[types.UID]int64
+
+// Encode is the value of [AnnotationServed].
+func (s Served) Encode() string {
+	// A map from strings to integers always marshals.
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// ParseServed reads the value of [AnnotationServed].
+func ParseServed(value string) (Served, error) {
+	var s Served
+	if err := json.Unmarshal([]byte(value), &s); err != nil {
+		return nil, fmt.Errorf("annotation %s: %q is no JSON object of policy UIDs and generations: %w", AnnotationServed, value, err)
+	}
+	return s, nil
+}

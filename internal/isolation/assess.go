@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// Class is the one class in which a policy counts a pod: the first that applies, in this order.
+type Class uint8
+
+const (
+	// Unmatched: the policy does not speak of the pod.
+	Unmatched Class = iota
+	// Exempt: an exemption opens what the pod asks for or was seen with, and nothing else is wrong.
+	Exempt
+	// Breached: observed below what is required.
+	Breached
+	// Violating: the spec asks for less than is required.
+	Violating
+	// Unverified: not seen, or what was seen is no level.
+	Unverified
+	// Compliant: asks for what is required and was observed so.
+	Compliant
+)
+
+// Sight is what a node's report says of a pod.
+type Sight struct {
+	// Levels are the pod's lowest; meaningful only if Unseen is empty.
+	Levels Vector
+	// Unseen is the reason why nothing that counts was seen: no report, a stale one, one that
+	// does not name the pod. Empty if the pod was seen.
+	Unseen string
+	// Findings of the report that concern the pod.
+	Findings []v1alpha1.NodeFinding
+}
+
+// Assessment is what one policy says of one running pod.
+type Assessment struct {
+	Class Class
+	// Verified is set if the pod was observed at or above what is required of it, exemptions
+	// included. A compliant pod is verified; a violating one can be.
+	Verified bool
+	// Findings, worst first, without the names of pod and node.
+	Findings []v1alpha1.PolicyFinding
+}
+
+// Assess compares what is required with what the pod claims and with what was observed.
+func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
+	j := p.Judge(s)
+	if !j.Matched {
+		return Assessment{}
+	}
+	demand, by, _ := p.relaxed(&scope{Subject: s})
+	o := p.observed(&demand, sight)
+	a := Assessment{Verified: len(o.breaches) == 0 && o.unverified == nil}
+	a.Findings = mergeFindings(&j, o)
+	needed := len(j.Exempt) > 0
+	if len(by) > 0 && sight.Unseen == "" && !needed {
+		needed = len(p.observed(&p.demand, sight).breaches) > len(o.breaches)
+	}
+	switch {
+	case needed && len(j.Violations) == 0 && len(o.breaches) == 0:
+		a.Class = Exempt
+	case len(o.breaches) > 0:
+		a.Class = Breached
+	case len(j.Violations) > 0:
+		a.Class = Violating
+	case o.unverified != nil:
+		a.Class = Unverified
+	default:
+		a.Class = Compliant
+	}
+	return a
+}
+
+// outcome is what a comparison of required and observed gives.
+type outcome struct {
+	breaches   []v1alpha1.PolicyFinding
+	unverified *v1alpha1.PolicyFinding
+}
+
+// observed compares what was observed with a demand.
+func (p *Policy) observed(d *demand, sight Sight) outcome {
+	var o outcome
+	if sight.Unseen != "" {
+		o.unverified = &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: Sanitize(sight.Unseen, 1024)}
+		return o
+	}
+	for _, a := range Axes {
+		level, required := sight.Levels[a], d.required[a]
+		switch {
+		case level.Satisfies(required):
+		case level.Known():
+			o.breaches = append(o.breaches, breachFinding(a, level, required, sight.Findings))
+		case o.unverified == nil:
+			o.unverified = &v1alpha1.PolicyFinding{
+				Kind: v1alpha1.Unverified, Axis: a.API(),
+				Message: unknownMessage(a, level, required, sight.Findings),
+			}
+		}
+	}
+	return o
+}
+
+// Breaches lists the axes on which the levels are known and below what the policy requires,
+// without regard to match and exemptions: for a host that knows no pods.
+func (p *Policy) Breaches(levels Vector) []v1alpha1.PolicyFinding {
+	return p.observed(&p.demand, Sight{Levels: levels}).breaches
+}
+
+// breachFinding is a Breach; if the report names an escape, a drift or a foreign namespace as its
+// cause, it is that one finding, which says that it breaches.
+func breachFinding(a Axis, level, required Level, known []v1alpha1.NodeFinding) v1alpha1.PolicyFinding {
+	f := v1alpha1.PolicyFinding{
+		Kind: v1alpha1.Breach, Axis: a.API(),
+		Message: a.String() + " was observed as " + level.String() + ", " + required.String() + " is required",
+	}
+	for i := range known {
+		n := &known[i]
+		if n.Axis != a.API() || Severity(n.Kind) >= Severity(v1alpha1.Breach) || n.Observed != level.API() {
+			continue
+		}
+		f.Kind = n.Kind
+		// The report is a node's word: bounded and sanitised like any other foreign text.
+		f.Message += ": " + Sanitize(n.Message, 512)
+		break
+	}
+	return f
+}
+
+func unknownMessage(a Axis, level, required Level, known []v1alpha1.NodeFinding) string {
+	m := a.String() + " is " + cmp.Or(level, Unknown).String() + ", " + required.String() + " is required"
+	for i := range known {
+		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || n.Axis == "") {
+			return m + ": " + Sanitize(n.Message, 512)
+		}
+	}
+	return m
+}
+
+// mergeFindings lists each cause once: a breach that the spec asks for is one breach that says
+// so, and no violation beside it.
+func mergeFindings(j *Judgement, o outcome) []v1alpha1.PolicyFinding {
+	out := o.breaches
+	for i := range j.Violations {
+		v := &j.Violations[i]
+		at := slices.IndexFunc(out, func(f v1alpha1.PolicyFinding) bool {
+			return v.Axis != "" && string(f.Axis) == v.Axis && f.Kind == v1alpha1.Breach
+		})
+		if at >= 0 {
+			out[at].Message = Sanitize(out[at].Message+"; the spec asks for it: "+v.Message, 1024)
+			continue
+		}
+		out = append(out, v1alpha1.PolicyFinding{
+			Kind: v1alpha1.Violation, Axis: v1alpha1.Axis(v.Axis), Portal: v.Portal,
+			Message: Sanitize(v.Message, 1024),
+		})
+	}
+	if o.unverified != nil {
+		out = append(out, *o.unverified)
+	}
+	slices.SortStableFunc(out, func(x, y v1alpha1.PolicyFinding) int {
+		return cmp.Compare(Severity(x.Kind), Severity(y.Kind))
+	})
+	return out
+}

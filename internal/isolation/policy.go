@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// Policy is a compiled [v1alpha1.IsolationPolicy]: valid, and ready to judge. It is immutable.
+type Policy struct {
+	Name       string
+	UID        types.UID
+	Generation int64
+	Action     v1alpha1.AdmissionAction
+	// NamespaceSelector and PodSelector as compiled; nil matches everything.
+	NamespaceSelector, PodSelector labels.Selector
+
+	demand     demand
+	exemptions []exemption
+}
+
+// demand is what is asked of a scope.
+type demand struct {
+	required Vector
+	portals  portals
+}
+
+// exemption is a compiled [v1alpha1.Exemption].
+type exemption struct {
+	*v1alpha1.Exemption
+	enough Vector
+}
+
+// Compile makes a policy ready to judge. The error names every field that is wrong: the schema
+// should have refused them, but a file that is judged offline has not met it.
+func Compile(p *v1alpha1.IsolationPolicy) (*Policy, error) {
+	c := &Policy{Name: p.Name, UID: p.UID, Generation: p.Generation, Action: p.Spec.Admission.Action}
+	var errs []error
+	note := func(field string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("spec.%s: %w", field, err))
+		}
+	}
+	if m := p.Spec.Match; m != nil {
+		var err error
+		c.NamespaceSelector, err = selectorOf(m.NamespaceSelector)
+		note("match.namespaceSelector", err)
+		c.PodSelector, err = selectorOf(m.PodSelector)
+		note("match.podSelector", err)
+	}
+	switch c.Action {
+	case v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit:
+	default:
+		note("admission.action", fmt.Errorf("%s is none of Deny, Warn, Audit", quote(string(c.Action))))
+	}
+	required, err := requirementOf(p.Spec.Isolation)
+	note("isolation", err)
+	c.demand = demand{required: required, portals: portalsOf(p.Spec.Portals)}
+	for i := range p.Spec.Exemptions {
+		e := &p.Spec.Exemptions[i]
+		enough, err := requirementOf(e.Isolation)
+		note(fmt.Sprintf("exemptions[%d].isolation", i), err)
+		c.exemptions = append(c.exemptions, exemption{e, enough})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("IsolationPolicy %s: %w", quote(p.Name), err)
+	}
+	return c, nil
+}
+
+func selectorOf(s *metav1.LabelSelector) (labels.Selector, error) {
+	if s == nil || len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+		return nil, nil
+	}
+	return metav1.LabelSelectorAsSelector(s)
+}
+
+// Required is what the policy demands of the axes, without regard to exemptions.
+func (p *Policy) Required() Vector { return p.demand.required }
+
+// Matches tells whether the policy speaks of the subject.
+func (p *Policy) Matches(s *Subject) bool {
+	if p.NamespaceSelector != nil && !s.NamespaceUnknown && !p.NamespaceSelector.Matches(s.NamespaceLabels) {
+		return false
+	}
+	return p.PodSelector == nil || p.PodSelector.Matches(s.Labels)
+}
+
+// covers tells whether the exemption is for the scope; expired is set if only its end is in the way.
+func (e *exemption) covers(s *scope) (covered, expired bool) {
+	if !slices.Contains(e.Namespaces, s.Namespace) ||
+		len(e.ServiceAccounts) > 0 && !slices.Contains(e.ServiceAccounts, s.serviceAccount()) ||
+		s.ephemeral && !e.EphemeralContainers {
+		return false, false
+	}
+	expired = e.Expires != nil && !s.Created.Before(e.Expires.Time)
+	return !expired, expired
+}
+
+// relaxed is what remains demanded of the scope after its exemptions, with the names of those
+// that cover it and of those that would but have expired.
+func (p *Policy) relaxed(s *scope) (d demand, by []string, expired []exemption) {
+	d = p.demand
+	for i := range p.exemptions {
+		e := &p.exemptions[i]
+		covered, over := e.covers(s)
+		if over {
+			expired = append(expired, *e)
+		}
+		if !covered {
+			continue
+		}
+		by = append(by, e.Name)
+		for a := range d.required {
+			if e.enough[a] != None && e.enough[a] < d.required[a] {
+				d.required[a] = e.enough[a]
+			}
+		}
+		d.portals = d.portals.openedBy(e.Portals)
+	}
+	return d, by, expired
+}
+
+// describe names an expired exemption for a message.
+func (e *exemption) describe() string {
+	return fmt.Sprintf("exemption %s expired at %s", e.Name, e.Expires.UTC().Format(time.RFC3339))
+}

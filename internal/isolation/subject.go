@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import (
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// Subject is what a policy judges: a pod, a pod template, or what an update adds to a pod.
+type Subject struct {
+	// Namespace of the pod, and its labels. If NamespaceUnknown is set the labels are not known,
+	// and every namespaceSelector is taken to match: unknown never passes.
+	Namespace        string
+	NamespaceLabels  labels.Set
+	NamespaceUnknown bool
+	// Labels and Spec of the pod. An empty service account means "default", as the API server
+	// makes it.
+	Labels labels.Set
+	Spec   *corev1.PodSpec
+	// Created decides whether an exemption has expired.
+	Created time.Time
+	// Path is where Spec stands in its object, for messages: "spec" for a Pod.
+	Path string
+	// Debug are the names of the ephemeral containers that an update adds. If it is not nil,
+	// they alone are judged, each on its own fields: they cannot be removed again, so judging
+	// what was there before would refuse every later one (kubernetes/kubernetes#118961).
+	Debug []string
+}
+
+// NewSubject is a running or created pod as a subject.
+func NewSubject(pod *corev1.Pod, namespaceLabels map[string]string) *Subject {
+	return &Subject{
+		Namespace: pod.Namespace, NamespaceLabels: namespaceLabels,
+		Labels: pod.Labels, Spec: &pod.Spec, Created: pod.CreationTimestamp.Time, Path: "spec",
+	}
+}
+
+func (s *Subject) serviceAccount() string {
+	if s.Spec.ServiceAccountName != "" {
+		return s.Spec.ServiceAccountName
+	}
+	return "default"
+}
+
+// A scope is the part of a subject that is judged at once: the pod with the containers that it
+// is created with, or its ephemeral containers. They differ in who is exempt.
+type scope struct {
+	*Subject
+	ephemeral bool
+}
+
+// container is one container in its place.
+type container struct {
+	list  string // name of the list under the spec
+	index int
+	*corev1.Container
+}
+
+// path is the container's place, followed by suffix.
+func (s *scope) path(c container, suffix string) string {
+	return s.Path + "." + c.list + "[" + strconv.Itoa(c.index) + "]" + suffix
+}
+
+// containers visits the containers in scope, init containers (sidecars are among them) first.
+func (s *scope) containers(visit func(container)) {
+	if s.ephemeral {
+		for i := range s.Spec.EphemeralContainers {
+			e := &s.Spec.EphemeralContainers[i]
+			if s.judges(e) {
+				// The API keeps the two types field by field alike for this conversion.
+				visit(container{"ephemeralContainers", i, (*corev1.Container)(&e.EphemeralContainerCommon)})
+			}
+		}
+		return
+	}
+	for i := range s.Spec.InitContainers {
+		visit(container{"initContainers", i, &s.Spec.InitContainers[i]})
+	}
+	for i := range s.Spec.Containers {
+		visit(container{"containers", i, &s.Spec.Containers[i]})
+	}
+}
+
+// judges tells whether an ephemeral container is in scope.
+func (s *scope) judges(e *corev1.EphemeralContainer) bool {
+	if s.Debug == nil {
+		return true
+	}
+	for _, name := range s.Debug {
+		if name == e.Name {
+			return true
+		}
+	}
+	return false
+}

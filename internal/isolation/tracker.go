@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import (
+	"errors"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// Confirmation and grace. A lone look proves nothing: runc's init is in the pod's cgroup before
+// it has joined the pod's namespaces, and every exec starts so.
+const (
+	// ConfirmAfter is how far apart two looks at the same process must be.
+	ConfirmAfter = time.Second
+	// OrphanAfter is how long a pod may be unknown to the API: a static pod's mirror and the
+	// agent's own watch come some seconds after the processes.
+	OrphanAfter = 15 * time.Second
+)
+
+// Tracker turns looks into observations. It remembers from look to look what one look alone
+// cannot tell: where a container started, whose a namespace was, what was seen before. It is not
+// for concurrent use.
+type Tracker struct {
+	memory memory
+}
+
+// NewTracker is a tracker that has seen nothing yet, but for the findings of a former life: what
+// had been found to be an escape does not become a drift by a restart.
+func NewTracker(known []Finding) *Tracker {
+	t := &Tracker{memory: newMemory()}
+	for i := range known {
+		f := &known[i]
+		a, ok := ParseAxis(f.Axis)
+		if !ok || f.Kind != v1alpha1.Escape || f.Evidence == nil {
+			continue
+		}
+		t.memory.escaped[containerAxis{f.ContainerID, a}] = procKey{f.Evidence.PID, f.Evidence.StartTime}
+	}
+	return t
+}
+
+// Observation is what is known after a look.
+type Observation struct {
+	// Containers in the order of the look, sandboxes included.
+	Containers []ObservedContainer
+	// Pods in order of first appearance: every pod with its lowest levels.
+	Pods []ObservedPod
+	// Findings that are confirmed, worst first.
+	Findings []Finding
+	// Pending is set if something was seen that a second look must confirm, [ConfirmAfter] from now.
+	Pending bool
+}
+
+// ErrUnexplained: a container's process is in a namespace that neither the node, nor a sandbox,
+// nor a look before explains. One of the processes outside of containers may hold it: look again
+// with them.
+var ErrUnexplained = errors.New("a namespace is not explained without the processes outside of containers")
+
+// ObservedContainer is a container's lowest levels over all of its processes.
+type ObservedContainer struct {
+	*ContainerLook
+	Levels Vector
+	// Inodes of the namespaces of its first process; 0 where it could not be read.
+	Inodes [NumAxes]uint64
+}
+
+// ObservedPod is a pod's lowest levels over all of its containers.
+type ObservedPod struct {
+	PodRef
+	Levels Vector
+}
+
+// Observe takes a look into account. The only error is [ErrUnexplained]: then nothing was taken
+// into account, and the look must be taken again with the processes outside.
+func (t *Tracker) Observe(look *Look) (Observation, error) {
+	r := &round{look: look, before: &t.memory, after: newMemory(), owners: ownershipOf(look, &t.memory)}
+	pods := make(map[string]int)
+	for i := range look.Containers {
+		c := &look.Containers[i]
+		oc := r.container(c)
+		r.out.Containers = append(r.out.Containers, oc)
+		if c.Pod.UID == "" || oc.Levels == (Vector{}) {
+			// In no pod; or a sandbox alone, which says nothing about its pod.
+			continue
+		}
+		at, known := pods[c.Pod.UID]
+		if !known {
+			at = len(r.out.Pods)
+			pods[c.Pod.UID] = at
+			r.out.Pods = append(r.out.Pods, ObservedPod{PodRef: c.Pod})
+		}
+		r.out.Pods[at].Levels.Lower(&oc.Levels)
+	}
+	if r.unexplained {
+		return Observation{}, ErrUnexplained
+	}
+	sortFindings(r.out.Findings)
+	r.after.remember(r.owners)
+	t.memory = r.after
+	return r.out, nil
+}
+
+// round is the work of one look.
+type round struct {
+	look   *Look
+	before *memory
+	after  memory
+	owners *ownership
+	out    Observation
+
+	unexplained bool
+}
+
+// container observes one container: its first process, then how the others differ from it.
+func (r *round) container(c *ContainerLook) ObservedContainer {
+	oc := ObservedContainer{ContainerLook: c}
+	first := c.first()
+	if first == nil {
+		if c.Expected {
+			r.unseen(c, &oc)
+		}
+		return oc
+	}
+	r.orphan(c)
+	base := r.start(c, first)
+	for _, a := range Axes {
+		s := base[a]
+		oc.Inodes[a] = s.id.Inode
+		level := s.level
+		if c.Sandbox {
+			// A sandbox is no workload: it counts by what else runs in it.
+			level = None
+		}
+		if started := r.after.started[c.ID]; started.settled {
+			s.level = started.levels[a]
+		}
+		oc.Levels[a] = Lowest(level, r.others(c, first, a, s))
+	}
+	r.unverified(c, &oc, base)
+	return oc
+}
+
+// unseen is a container that should run and has no process.
+func (r *round) unseen(c *ContainerLook, oc *ObservedContainer) {
+	oc.Levels = Fill(Unknown)
+	reason := "the API says that it runs, and no process of it was seen"
+	if c.NotApplicable != "" {
+		oc.Levels, reason = Fill(NotApplicable), c.NotApplicable
+	}
+	r.out.Findings = append(r.out.Findings, unverifiedFinding(c, oc.Levels[PID], "", reason))
+}
+
+// orphan reports a container that the API has not known for a while.
+func (r *round) orphan(c *ContainerLook) {
+	if c.Stray == "" {
+		return
+	}
+	since, known := r.before.strays[c.ID]
+	if !known {
+		since = r.look.At
+	}
+	r.after.strays[c.ID] = since
+	if r.look.At.Sub(since) < OrphanAfter {
+		r.out.Pending = true
+		return
+	}
+	if !c.Sandbox {
+		r.out.Findings = append(r.out.Findings, orphanFinding(c))
+	}
+}
+
+// start judges a container's first process: against the claim when it is first confirmed, and
+// against what it was then ever after.
+func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
+	var now [NumAxes]seen
+	started, known := r.before.started[c.ID]
+	known = known && started.process == first.key()
+	if !known {
+		started = start{process: first.key(), since: r.look.At}
+	}
+	confirmed := r.look.At.Sub(started.since) >= ConfirmAfter
+	for _, a := range Axes {
+		now[a] = r.owners.level(r.look, c, first, a)
+		if former, ok := r.before.escaped[containerAxis{c.ID, a}]; ok && !started.settled {
+			r.after.escaped[containerAxis{c.ID, a}] = former
+		}
+		r.explain(a, first, now[a])
+		if !confirmed && (now[a].level == Foreign || now[a].level.Below(c.Claim[a])) {
+			// runc's init looks like this for a moment: nothing is known yet, either way.
+			r.out.Pending = true
+			now[a] = seen{level: Unknown, reason: notConfirmed, id: now[a].id}
+		}
+	}
+	if confirmed {
+		r.startFindings(c, first, &now, &started)
+	}
+	r.after.started[c.ID] = started
+	return now
+}
+
+// notConfirmed is why a level is Unknown for the moment; it is no finding.
+const notConfirmed = "seen once, not confirmed yet"
+
+// explain notes whether a namespace needs the processes outside of containers to be explained.
+func (r *round) explain(a Axis, p *Process, s seen) {
+	ns := ownedNamespace{a, s.id}
+	switch {
+	case s.made && (r.look.OutsideRead || r.before.made[ns] == p.key()):
+		r.after.made[ns] = p.key()
+	case (s.made || s.owner.fresh) && !r.look.OutsideRead:
+		r.unexplained = true
+	}
+}
+
+// startFindings compares a confirmed first process with the claim and with its own past.
+func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]seen, started *start) {
+	for _, a := range Axes {
+		level := now[a].level
+		if !started.settled {
+			started.levels[a] = level
+			if r.before.escaped[containerAxis{c.ID, a}] == first.key() {
+				started.levels[a] = Lowest(c.Claim[a], a.ceiling())
+			}
+		}
+		began := started.levels[a]
+		switch {
+		case level.Below(began):
+			r.out.Findings = append(r.out.Findings,
+				escapeFinding(c, a, seen{level: began}, first, now[a]))
+		case level == Foreign || !c.Sandbox && c.Claim[a] != None && level.Below(c.Claim[a]):
+			r.out.Findings = append(r.out.Findings, startFinding(c, a, first, now[a]))
+		}
+	}
+	started.settled = true
+}
+
+// others is the lowest level of the container's other processes that is confirmed to be below
+// the first's; None if there is none.
+func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Level {
+	lowest := None
+	var finding *Finding
+	for i := range c.Processes {
+		p := &c.Processes[i]
+		if p == first {
+			continue
+		}
+		s := r.owners.level(r.look, c, p, a)
+		r.explain(a, p, s)
+		if !s.level.Known() {
+			lowest = Lowest(lowest, s.level)
+			continue
+		}
+		if !s.level.Below(base.level) && !(base.level == Unknown && s.level < Pod) {
+			continue
+		}
+		if !r.confirmed(c, a, p, s) {
+			r.out.Pending = true
+			continue
+		}
+		if finding == nil || s.level < lowest {
+			f := escapeFinding(c, a, base, p, s)
+			if finding != nil {
+				f.Evidence.Processes += finding.Evidence.Processes
+			}
+			finding = &f
+		} else {
+			finding.Evidence.Processes++
+		}
+		lowest = Lowest(lowest, s.level)
+	}
+	if finding != nil && base.level != Unknown {
+		r.out.Findings = append(r.out.Findings, *finding)
+	}
+	return lowest
+}
+
+// confirmed remembers a suspicion, and tells whether it is more than one look's: the same process
+// again, or another one of the container in the same namespace. The latter leaves out processes
+// whose parent is outside the container, for every exec starts with such a one.
+func (r *round) confirmed(c *ContainerLook, a Axis, p *Process, s seen) bool {
+	inside := c.has(p.PPID)
+	same := suspicion{c.ID, a, s.id, p.key()}
+	since := r.before.suspicionAt(same, r.look.At)
+	r.after.suspicions[same] = since
+	confirmed := r.look.At.Sub(since) >= ConfirmAfter
+	if inside {
+		any := suspicion{c.ID, a, s.id, procKey{}}
+		since := r.before.suspicionAt(any, r.look.At)
+		r.after.suspicions[any] = since
+		confirmed = confirmed || r.look.At.Sub(since) >= ConfirmAfter
+	}
+	return confirmed
+}
+
+// unverified reports what of a container could not be seen: once for all axes if the reason is
+// the same.
+func (r *round) unverified(c *ContainerLook, oc *ObservedContainer, base [NumAxes]seen) {
+	if c.Sandbox {
+		return
+	}
+	reasons := make(map[string][]Axis)
+	var order []string
+	for _, a := range Axes {
+		if oc.Levels[a].Known() {
+			continue
+		}
+		reason := base[a].reason
+		if reason == notConfirmed {
+			continue
+		}
+		if reason == "" {
+			reason = "a process of it could not be read"
+		}
+		if len(reasons[reason]) == 0 {
+			order = append(order, reason)
+		}
+		reasons[reason] = append(reasons[reason], a)
+	}
+	for _, reason := range order {
+		axes := reasons[reason]
+		if len(axes) == NumAxes {
+			r.out.Findings = append(r.out.Findings, unverifiedFinding(c, oc.Levels[PID], "", reason))
+			continue
+		}
+		for _, a := range axes {
+			r.out.Findings = append(r.out.Findings, unverifiedFinding(c, oc.Levels[a], a.String(), reason))
+		}
+	}
+}
