@@ -1,0 +1,79 @@
+# What can be done here: make help
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BIN     := bin
+CLUSTER := $(BIN)/cluster
+TOOL    := go tool -modfile=hack/tools/go.mod
+PRODUCT := ./api/... ./config/... ./controllers/... ./internal/...
+# How long fuzzing and benchmarks run per target.
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ See it work
+
+.PHONY: demo
+demo: $(CLUSTER) ## Walk through the loop on a real cluster on this machine (root). DEMO=once also takes it down again.
+	@hack/demo.sh $(DEMO)
+
+.PHONY: cluster-up
+cluster-up: $(CLUSTER) ## Bring a local cluster up, with Bulkhead installed (root).
+	@hack/up.sh
+
+.PHONY: cluster-down
+cluster-down: $(CLUSTER) ## Take the local cluster down and leave nothing behind (root).
+	@$(CLUSTER) down
+
+##@ Build
+
+.PHONY: build
+build: ## Build the binary for this machine.
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X github.com/bulkhead-dev/bulkhead/internal/cmd.Version=$(VERSION)" -o $(BIN)/bulkhead .
+
+.PHONY: image
+image: ## Build the image from the Dockerfile, without a daemon or a registry, as $(BIN)/bulkhead.tar.
+	@mkdir -p $(BIN)
+	@hack/image.sh $(BIN)/bulkhead.tar $(VERSION)
+
+.PHONY: generate
+generate: ## Write the generated code and the CRDs anew.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... \
+		output:object:dir=api/v1alpha1 output:crd:dir=config/crd
+
+# The launcher of the local cluster: small, compiled in seconds, its own module.
+$(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -path '*/files/*')
+	@mkdir -p $(BIN)
+	go -C hack/cluster build -o $(CURDIR)/$(CLUSTER) .
+
+##@ Test
+
+.PHONY: test
+test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
+	@assets=$$($(CLUSTER) assets) && \
+	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/...
+
+.PHONY: e2e
+e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE on the cluster of that file.
+	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -tags e2e -count 1 -timeout 30m ./test/e2e/... -ginkgo.v
+
+.PHONY: bench
+bench: ## Judge one pod by ten policies; look at 5,000 processes, beside the bare system calls.
+	go test -run '^$$' -bench Judge -benchmem ./internal/isolation
+	go test -run '^$$' -bench 'Scan|BareSyscalls' -benchmem ./internal/procns
+	go test -run '^$$' -bench Look -benchmem ./test/bench/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME.
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: verify
+verify: ## Generated code, formatting, lint, import walls, manifests.
+	@hack/verify.sh
+
+.PHONY: clean
+clean: ## Remove what was built here.
+	rm -rf $(BIN)

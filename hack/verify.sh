@@ -1,0 +1,44 @@
+#!/bin/sh
+# What `make verify` checks; each line says what is wrong and how to put it right.
+set -eu
+cd "$(dirname "$0")/.."
+tool="go tool -modfile=hack/tools/go.mod"
+failed=0
+fail() { echo "verify: $*" >&2; failed=1; }
+
+echo "verify: formatting"
+unformatted=$(git ls-files '*.go' | xargs gofmt -l)
+[ -z "$unformatted" ] || fail "not formatted (gofmt -w FILE): $unformatted"
+
+echo "verify: modules"
+for module in . hack/cluster hack/tools; do
+	(cd "$module" && go mod tidy -diff >/dev/null) || fail "$module/go.mod is not tidy (go mod tidy)"
+done
+
+echo "verify: generated code"
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+mkdir "$generated/api" "$generated/crd"
+$tool controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... \
+	output:object:dir="$generated/api" output:crd:dir="$generated/crd"
+cmp -s "$generated/api/zz_generated.deepcopy.go" api/v1alpha1/zz_generated.deepcopy.go ||
+	fail "api/v1alpha1/zz_generated.deepcopy.go is stale (make generate)"
+for crd in "$generated"/crd/*.yaml; do
+	cmp -s "$crd" "config/crd/$(basename "$crd")" || fail "config/crd/$(basename "$crd") is stale (make generate)"
+done
+
+echo "verify: vet"
+go vet ./... && go vet -tags e2e ./test/e2e/... && go -C hack/cluster vet . ./internal/... || fail "go vet"
+
+echo "verify: lint and import walls"
+$tool golangci-lint run ./... || fail "golangci-lint"
+
+echo "verify: shell scripts"
+for script in hack/*.sh .ci/run; do
+	case $(head -1 "$script") in
+	*bash*) bash -n "$script" ;;
+	*) sh -n "$script" ;;
+	esac || fail "$script does not parse"
+done
+
+[ "$failed" = 0 ] && echo "verify: all well" || exit 1

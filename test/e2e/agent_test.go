@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	. "github.com/onsi/gomega/gstruct"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// soon is how long an observation may take from cause to report.
+const soon = 30 * time.Second
+
+var _ = Describe("The agent", func() {
+	It("observes a clean pod on all eight axes, and a user namespace where the pod asks for one", func() {
+		ns := k.namespace("shop", "shared")
+		k.mustApply(pod(ns, "clean", "hostUsers: false"))
+		k.mustApply(pod(ns, "rooted", ""))
+		Eventually(k.levels(k.running(ns, "clean"))).WithTimeout(soon).Should(PointTo(MatchAllFields(Fields{
+			"PID": Equal(v1alpha1.LevelContainer), "Network": Equal(v1alpha1.LevelPod),
+			"IPC": Equal(v1alpha1.LevelPod), "UTS": Equal(v1alpha1.LevelPod),
+			"Mount": Equal(v1alpha1.LevelContainer), "User": Equal(v1alpha1.LevelPod),
+			// The runtime's choice, by the version of cgroups; but never unknown.
+			"Cgroup": BeElementOf(v1alpha1.LevelHost, v1alpha1.LevelContainer),
+			"Time":   Equal(v1alpha1.LevelHost),
+		})))
+		Eventually(k.levels(k.running(ns, "rooted"))).WithTimeout(soon).Should(PointTo(MatchFields(IgnoreExtras, Fields{
+			"PID": Equal(v1alpha1.LevelContainer), "User": Equal(v1alpha1.LevelHost),
+		})))
+	})
+
+	It("reports its own pod like any other", func() {
+		var pods corev1.PodList
+		Expect(k.get(&pods, "pods", "-n", "bulkhead-system", "-l", "app.kubernetes.io/component=agent")).To(Succeed())
+		Expect(pods.Items).NotTo(BeEmpty())
+		Eventually(k.levels(pods.Items[0])).WithTimeout(soon).Should(PointTo(MatchFields(IgnoreExtras, Fields{
+			"PID": Equal(v1alpha1.LevelHost), "Network": Equal(v1alpha1.LevelPod), "Mount": Equal(v1alpha1.LevelContainer),
+		})))
+	})
+
+	It("says how it established the node's namespaces", func() {
+		r, err := k.report(k.aNode())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(r.Status.Namespaces).To(HaveLen(8))
+		for _, n := range r.Status.Namespaces {
+			Expect(n.EstablishedBy).NotTo(BeEmpty(), "axis %s: %s", n.Axis, n.Reason)
+			Expect(n.Inodes).NotTo(BeEmpty())
+		}
+	})
+
+	It("reports a static pod that has no mirror", Label("node"), func() {
+		node := k.aNode()
+		manifest := pod("no-such-namespace", "ghost", "")
+		k.onNode(node, manifest, "sh", "-c", "cat >/etc/kubernetes/manifests/ghost.yaml")
+		DeferCleanup(k.onNode, node, "", "rm", "-f", "/etc/kubernetes/manifests/ghost.yaml")
+		any := func(v1alpha1.NodeFinding) bool { return true }
+		Eventually(k.findings(node, v1alpha1.Orphan, any)).WithTimeout(90 * time.Second).Should(ContainElement(
+			HaveField("Evidence.Command", ContainSubstring("sleep"))))
+
+		k.onNode(node, "", "rm", "-f", "/etc/kubernetes/manifests/ghost.yaml")
+		Eventually(k.findings(node, v1alpha1.Orphan, any)).WithTimeout(90 * time.Second).Should(BeEmpty())
+	})
+
+	It("reports a process that enters the node's namespaces, through a restart of the agent, until it is gone", func() {
+		ns := k.namespace("lab", "trial")
+		k.mustApply(privileged(ns, "peeper"))
+		peeper := k.running(ns, "peeper")
+		Eventually(k.levels(peeper)).WithTimeout(soon).Should(PointTo(HaveField("Mount", v1alpha1.LevelContainer)))
+
+		escape, end := k.nsenter(ns, "peeper")
+		DeferCleanup(end)
+		escapes := k.findings(peeper.Spec.NodeName, v1alpha1.Escape, ofPod(peeper))
+		axes := WithTransform(axesOf, ContainElements("mount", "network", "ipc", "uts"))
+		Eventually(escapes).WithTimeout(soon).Should(axes)
+		found, err := escapes()
+		Expect(err).NotTo(HaveOccurred())
+		for _, f := range found {
+			Expect(f.Observed).To(Equal(v1alpha1.LevelHost))
+			Expect(f.Evidence).To(PointTo(MatchFields(IgnoreExtras, Fields{
+				"PID": BeNumerically(">", 0), "StartTime": BeNumerically(">", 0), "Inode": BeNumerically(">", 0),
+				"OwnInode": BeNumerically(">", 0), "Owner": Equal("node"), "Command": ContainSubstring("sleep"),
+			})))
+		}
+		Eventually(k.levels(peeper)).WithTimeout(soon).Should(PointTo(HaveField("Mount", v1alpha1.LevelHost)))
+
+		By("restarting the agent: what it had found stays, from then on")
+		before := k.agentOn(peeper.Spec.NodeName)
+		k.mustKubectl("-n", "bulkhead-system", "delete", "pod", before, "--now")
+		Eventually(func() string { return k.agentOn(peeper.Spec.NodeName) }).WithTimeout(time.Minute).ShouldNot(Or(BeEmpty(), Equal(before)))
+		Consistently(escapes).WithTimeout(20 * time.Second).WithPolling(500 * time.Millisecond).Should(axes)
+		after, err := escapes()
+		Expect(err).NotTo(HaveOccurred())
+		for i := range after {
+			Expect(after[i].FirstSeen).To(Equal(found[i].FirstSeen), "the finding is older than the agent")
+		}
+
+		By("ending the process: the findings go")
+		Expect(escape.ProcessState).To(BeNil(), "the process that escaped has ended by itself")
+		end()
+		Eventually(escapes).WithTimeout(soon).Should(BeEmpty())
+		Eventually(k.levels(peeper)).WithTimeout(soon).Should(PointTo(HaveField("Mount", v1alpha1.LevelContainer)))
+	})
+
+	It("finds nothing wrong with a pod in which somebody runs commands all the time", func() {
+		ns := k.namespace("shop", "shared")
+		k.mustApply(pod(ns, "busy", ""))
+		busy := k.running(ns, "busy")
+		Eventually(k.levels(busy)).WithTimeout(soon).ShouldNot(BeNil())
+		of := ofPod(busy)
+		for end := time.Now().Add(25 * time.Second); time.Now().Before(end); {
+			k.mustKubectl("-n", ns, "exec", "busy", "--", "true")
+			r, err := k.report(busy.Spec.NodeName)
+			Expect(err).NotTo(HaveOccurred())
+			for _, f := range r.Status.Findings {
+				Expect(of(f)).To(BeFalse(), "%+v", f)
+			}
+		}
+		Expect(k.levels(busy)()).To(PointTo(HaveField("PID", v1alpha1.LevelContainer)))
+	})
+})
+
+var _ = Describe("The token of an agent", func() {
+	It("writes the report of its own node, and nobody else's", func() {
+		var pods corev1.PodList
+		Expect(k.get(&pods, "pods", "-n", "bulkhead-system", "-l", "app.kubernetes.io/component=agent")).To(Succeed())
+		if len(pods.Items) < 2 {
+			Skip("needs two nodes")
+		}
+		own, other := pods.Items[0], pods.Items[1]
+		token := strings.TrimSpace(k.mustKubectl("-n", "bulkhead-system", "create", "token", "bulkhead-agent",
+			"--bound-object-kind=Pod", "--bound-object-name="+own.Name, "--bound-object-uid="+string(own.UID)))
+		write := func(node string) (string, error) {
+			return k.kubectl("", "--token="+token, "patch", "nodeisolationreport", node, "--subresource=status",
+				"--type=merge", "-p", `{"status":{"truncated":false}}`)
+		}
+		out, err := write(own.Spec.NodeName)
+		Expect(err).NotTo(HaveOccurred(), out)
+		out, err = write(other.Spec.NodeName)
+		Expect(err).To(HaveOccurred(), out)
+		Expect(out).To(ContainSubstring("may not write for " + other.Spec.NodeName))
+	})
+})
+
+// axesOf are the axes of findings.
+func axesOf(findings []v1alpha1.NodeFinding) []string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, string(f.Axis))
+	}
+	return out
+}
+
+// agentOn is the name of the ready agent pod on a node; empty if there is none.
+func (c *cluster) agentOn(node string) string {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Expect(c.get(&pods, "pods", "-n", "bulkhead-system", "-l", "app.kubernetes.io/component=agent",
+		"--field-selector", "spec.nodeName="+node)).To(Succeed())
+	for _, p := range pods.Items {
+		for _, cond := range p.Status.Conditions {
+			if cond.Type == corev1.PodReady && cond.Status == corev1.ConditionTrue && p.DeletionTimestamp == nil {
+				return p.Name
+			}
+		}
+	}
+	return ""
+}
+
+// nsenter enters the node's namespaces from a privileged hostPID pod, and stays there until end
+// is called.
+func (c *cluster) nsenter(namespace, name string) (cmd *exec.Cmd, end func()) {
+	GinkgoHelper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd = exec.CommandContext(ctx, c.binary, "--kubeconfig", c.kubeconfig, "-n", namespace, "exec", name, "--",
+		"nsenter", "-t", "1", "-m", "-n", "-i", "-u", "sleep", "86399")
+	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
+	Expect(cmd.Start()).To(Succeed())
+	ended := false
+	return cmd, func() {
+		if ended {
+			return
+		}
+		ended = true
+		// The process outlives the connection of kubectl exec: it must be ended in the pod.
+		_, _ = c.kubectl("", "-n", namespace, "exec", name, "--", "pkill", "-f", "^sleep 86399$")
+		cancel()
+		_ = cmd.Wait()
+	}
+}
