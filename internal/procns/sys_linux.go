@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procns
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// The system calls, and nothing more. All paths are relative to a directory handle.
+
+// openRoot opens the directory of a tree for reading.
+func openRoot(path string) (int, error) {
+	return retry(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	})
+}
+
+// openDir opens a directory only as a starting point (O_PATH): reading what is below needs no more.
+func openDir(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
+
+// openList opens a directory for [readDirents].
+func openList(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
+
+// openFile opens a file for reading. It does not follow a link and does not wait for the writer of
+// a FIFO.
+func openFile(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+}
+
+func read(fd int, buf []byte) (int, error) {
+	return retry(func() (int, error) { return unix.Read(fd, buf) })
+}
+
+func readlink(dir int, name string, buf []byte) (int, error) {
+	return unix.Readlinkat(dir, name, buf)
+}
+
+func closeFD(fd int) error { return unix.Close(fd) }
+
+// exists says whether the directory still has such an entry. Only a clear "no" is a no.
+func exists(dir int, name string) bool {
+	err := unix.Faccessat(dir, name, unix.F_OK, unix.AT_SYMLINK_NOFOLLOW)
+	return !notFound(err)
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// notFound matches what procfs answers when the process behind a path or an open file is no more.
+func notFound(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+}
+
+// isProcfs says whether the directory is the root of a mounted procfs, or lies in one.
+func isProcfs(fd int) bool {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(fd, &st)
+	return err == nil && int64(st.Type) == unix.PROC_SUPER_MAGIC //nolint:unconvert // 32 bits wide on some architectures
+}
+
+// nsfsDevice gives the device number of the kernel's nsfs. It is the only place that follows a link
+// in ns/, the caller's own.
+func nsfsDevice(root int) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(root, "self/ns/pid", &st, 0); err != nil {
+		return 0, err
+	}
+	return uint64(st.Dev), nil //nolint:unconvert // 32 bits wide on some architectures
+}
+
+// readDirents reads the directory from its start and calls number for every entry whose name is a
+// positive decimal number and that is, or may be, a directory.
+func readDirents(fd int, buf []byte, number func(int)) error {
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		return err
+	}
+	for {
+		n, err := retry(func() (int, error) { return unix.Getdents(fd, buf) })
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		if err := parseDirents(buf[:n], number); err != nil {
+			return err
+		}
+	}
+}
