@@ -112,7 +112,7 @@ type AllowedHostPath struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="pathPrefix must be an absolute path, such as /var/log"
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(e, e == '..' || e == '.') && !self.contains('//')",message="pathPrefix must be a clean path: no '.', '..' or empty elements"
+	// +kubebuilder:validation:XValidation:rule="self == '/' || !(self + '/').matches('/[.]{0,2}/')",message="pathPrefix must be a clean path: no '.', '..' or empty elements, and no slash at its end"
 	PathPrefix string `json:"pathPrefix"`
 	// readOnly asks that every mount of the volume says readOnly: true. Mounts below the path
 	// stay writable unless the mount also says recursiveReadOnly: Enabled (KEP-3857).

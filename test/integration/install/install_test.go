@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package install tests the manifests in config/default against a real API server: what they
+// install, and what they let nobody do.
+package install
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+var (
+	config *rest.Config
+	admin  client.Client
+	scheme = runtime.NewScheme()
+)
+
+func TestInstall(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "config/default")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	Expect(assets).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run this through `make test`")
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+
+	environment := &envtest.Environment{}
+	var err error
+	config, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	admin, err = client.New(config, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+
+	manifests, err := exec.Command(filepath.Join(assets, "kubectl"), "kustomize", "../../../config/default").Output()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(apply(ctx, manifests)).To(Succeed())
+	// The API server compiles a new admission policy within a moment.
+	Eventually(func() error {
+		return client.IgnoreNotFound(as("nobody", "").Create(ctx, report("probe"), client.DryRunAll))
+	}).Should(MatchError(ContainSubstring("only the agent")))
+})
+
+// apply applies every document, as `kubectl apply --server-side` does.
+func apply(ctx context.Context, manifests []byte) error {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
+	for {
+		var o unstructured.Unstructured
+		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := admin.Apply(ctx, client.ApplyConfigurationFromUnstructured(&o), client.FieldOwner("test")); err != nil {
+			return err
+		}
+	}
+}
+
+const agent = "system:serviceaccount:bulkhead-system:bulkhead-agent"
+
+// as is a client whose token is bound to a node; an empty node for one that is not. It may do
+// everything as far as RBAC is concerned: what it may not, the admission policy refuses.
+func as(user, node string) client.Client {
+	GinkgoHelper()
+	c := rest.CopyConfig(config)
+	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters", "system:authenticated"}}
+	if node != "" {
+		c.Impersonate.Extra = map[string][]string{"authentication.kubernetes.io/node-name": {node}}
+	}
+	out, err := client.New(c, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	return out
+}
+
+func report(node string) *v1alpha1.NodeIsolationReport {
+	return &v1alpha1.NodeIsolationReport{ObjectMeta: metav1.ObjectMeta{Name: node}}
+}
+
+func lease(name string, labels map[string]string) *coordinationv1.Lease {
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1alpha1.InstallNamespace, Labels: labels}}
+}
+
+var _ = Describe("A node's report", func() {
+	It("is written by the agent of that node", func(ctx context.Context) {
+		own, r := as(agent, "node-a"), report("node-a")
+		Expect(own.Create(ctx, r)).To(Succeed())
+		r.Status.PodsTotal = 1
+		Expect(own.Status().Update(ctx, r)).To(Succeed())
+	})
+	DescribeTable("is written by nobody else", func(ctx context.Context, user, node, why string) {
+		Expect(as(user, node).Create(ctx, report("node-b"))).To(MatchError(ContainSubstring(why)))
+
+		existing := report("node-c")
+		Expect(client.IgnoreAlreadyExists(as(agent, "node-c").Create(ctx, existing))).To(Succeed())
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(existing), existing)).To(Succeed())
+		existing.Status.PodsTotal = 7
+		Expect(as(user, node).Status().Update(ctx, existing)).To(MatchError(ContainSubstring(why)))
+	},
+		Entry("not by the agent of another node", agent, "node-a", "bound to node node-a"),
+		Entry("not by the agent with a token that is bound to no node", agent, "", "bound to node <none>"),
+		Entry("not by the manager", "system:serviceaccount:bulkhead-system:bulkhead-manager", "node-b", "only the agent"),
+		Entry("not by a pod of another kind on the same node", "system:serviceaccount:shop:default", "node-b", "only the agent"),
+		Entry("not by a cluster's administrator", "admin", "", "only the agent"),
+	)
+	It("goes when its node goes: deleting is not writing", func(ctx context.Context) {
+		Expect(as(agent, "node-d").Create(ctx, report("node-d"))).To(Succeed())
+		Expect(admin.Delete(ctx, report("node-d"))).To(Succeed())
+	})
+})
+
+var _ = Describe("An agent's lease", func() {
+	marked := map[string]string{v1alpha1.LabelLease: v1alpha1.LeaseAgent}
+	It("is renewed by the agent of that node alone", func(ctx context.Context) {
+		l := lease("node-a", marked)
+		Expect(as(agent, "node-a").Create(ctx, l)).To(Succeed())
+		l.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
+		Expect(as(agent, "node-a").Update(ctx, l)).To(Succeed())
+		Expect(as(agent, "node-b").Update(ctx, l)).To(MatchError(ContainSubstring("bound to node node-b")))
+		Expect(as("admin", "").Update(ctx, l)).To(MatchError(ContainSubstring("only the agent")))
+		l.Labels = nil
+		Expect(as("admin", "").Update(ctx, l)).To(MatchError(ContainSubstring("only the agent")), "taking the label off is writing it")
+	})
+	It("is not made by the agent under another name, labelled or not", func(ctx context.Context) {
+		Expect(as(agent, "node-a").Create(ctx, lease("node-e", marked))).To(MatchError(ContainSubstring("bound to node node-a")))
+		Expect(as(agent, "node-a").Create(ctx, lease("bulkhead-manager", nil))).To(MatchError(ContainSubstring("bound to node node-a")))
+	})
+	It("does not get in the way of the manager's leases, or of other namespaces'", func(ctx context.Context) {
+		Expect(as("system:serviceaccount:bulkhead-system:bulkhead-manager", "").Create(ctx, lease("leader", nil))).To(Succeed())
+		other := lease("node-a", marked)
+		other.Namespace = "default"
+		Expect(as("system:node:node-a", "").Create(ctx, other)).To(Succeed())
+	})
+})
+
+var _ = Describe("The samples", func() {
+	It("are accepted", func(ctx context.Context) {
+		files, err := filepath.Glob("../../../config/samples/*.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).NotTo(BeEmpty())
+		for _, file := range files {
+			sample, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(apply(ctx, sample)).To(Succeed(), file)
+		}
+	})
+})
