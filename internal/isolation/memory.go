@@ -30,9 +30,8 @@ type ownedNamespace struct {
 // start is where a container's first process was when it was first confirmed.
 type start struct {
 	process procKey
-	since   time.Time
-	settled bool
-	levels  Vector
+	since   time.Time // first seen
+	levels  Vector    // where not known yet: not confirmed, or not readable until now
 }
 
 type containerAxis struct {

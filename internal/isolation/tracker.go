@@ -133,8 +133,8 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 			// A sandbox is no workload: it counts by what else runs in it.
 			level = None
 		}
-		if started := r.after.started[c.ID]; started.settled {
-			s.level = started.levels[a]
+		if began := r.after.started[c.ID].levels[a]; began.Known() {
+			s.level = began
 		}
 		oc.Levels[a] = Lowest(level, r.others(c, first, a, s))
 	}
@@ -175,15 +175,16 @@ func (r *round) orphan(c *ContainerLook) {
 // against what it was then ever after.
 func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 	var now [NumAxes]seen
-	started, known := r.before.started[c.ID]
-	known = known && started.process == first.key()
-	if !known {
-		started = start{process: first.key(), since: r.look.At}
+	// Levels go with the container's ID: ending the first process does not make another one,
+	// that has escaped, the measure.
+	started := r.before.started[c.ID]
+	if started.process != first.key() {
+		started.process, started.since = first.key(), r.look.At
 	}
 	confirmed := r.look.At.Sub(started.since) >= ConfirmAfter
 	for _, a := range Axes {
 		now[a] = r.owners.level(r.look, c, first, a)
-		if former, ok := r.before.escaped[containerAxis{c.ID, a}]; ok && !started.settled {
+		if former, ok := r.before.escaped[containerAxis{c.ID, a}]; ok && !started.levels[a].Known() {
 			r.after.escaped[containerAxis{c.ID, a}] = former
 		}
 		r.explain(a, first, now[a])
@@ -218,7 +219,7 @@ func (r *round) explain(a Axis, p *Process, s seen) {
 func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]seen, started *start) {
 	for _, a := range Axes {
 		level := now[a].level
-		if !started.settled {
+		if !started.levels[a].Known() {
 			started.levels[a] = level
 			if r.before.escaped[containerAxis{c.ID, a}] == first.key() {
 				started.levels[a] = Lowest(c.Claim[a], a.ceiling())
@@ -233,7 +234,6 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 			r.out.Findings = append(r.out.Findings, startFinding(c, a, first, now[a]))
 		}
 	}
-	started.settled = true
 }
 
 // others is the lowest level of the container's other processes that is confirmed to be below
