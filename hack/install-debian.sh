@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian (or Ubuntu) packages that a local cluster needs: see
+# hack/cluster/README.md. It does nothing, and says nothing, where all are there.
+#
+#   usage: hack/install-debian.sh [--check]    --check only says what is missing
+set -eu
+
+# gcc, libc6-dev, libseccomp-dev, pkg-config   build runc and the pause program
+# busybox-static                               becomes the image that tests run
+# nftables                                     kube-proxy and host ports
+# mount, util-linux                            the kubelet, and "cluster exec"
+# iproute2, procps                             looking at a cluster from outside
+# buildah                                      builds images without a daemon
+packages="gcc libc6-dev libseccomp-dev pkg-config busybox-static nftables mount util-linux iproute2 procps buildah"
+
+fail() {
+	echo "install-debian.sh: $*" >&2
+	exit 1
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	fail "this is no Debian or Ubuntu. Install by hand what is in these packages there: $packages"
+fi
+
+installed() {
+	case $1 in
+	pkg-config) command -v pkg-config >/dev/null ;; # pkgconf has taken its place in places
+	*) dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
+	esac
+}
+
+missing=
+for package in $packages; do
+	installed "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "${1-}" = --check ] || [ "$(id -u)" -ne 0 ]; then
+	fail "these packages are missing. Install them by hand: apt-get install$missing"
+fi
+
+echo "Installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq || fail "apt-get cannot update its lists: see above. Install these by hand:$missing"
+# shellcheck disable=SC2086 # one word per package
+apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+	fail "apt-get cannot install what is missing: see above. Install these by hand:$missing"
