@@ -2,14 +2,19 @@
 
 package cmd
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/check"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
+)
 
 // tools need no cluster.
 func tools() []*cobra.Command {
-	return []*cobra.Command{versionCommand()}
+	return []*cobra.Command{check.Command(), scan.Command(), versionCommand()}
 }
 
 // parts run in a cluster.
 func parts() []*cobra.Command {
-	return nil
+	return []*cobra.Command{managerCommand(), agentCommand()}
 }

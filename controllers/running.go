@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// settling is how long a pod has been Running before it counts for the condition Verified: so
+// long an agent may take to see it twice and to report.
+const settling = time.Minute
+
+// ended tells whether a pod's containers are gone for good. A pod that is being deleted has not
+// ended: its processes are still there.
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// runningSince tells when a pod came to run: when the last of its containers was started for the
+// first time, for until then its phase is Pending. ok is false if it does not run.
+//
+// Of a container that was started again the API does not tell when that was first. Then it is
+// taken to be the end of initialization, which is earlier: a pod that keeps crashing must not stay
+// young forever.
+func runningSince(pod *corev1.Pod) (since time.Time, ok bool) {
+	if pod.Status.Phase != corev1.PodRunning {
+		return time.Time{}, false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if t := firstStart(pod, &pod.Status.ContainerStatuses[i]); t.After(since) {
+			since = t
+		}
+	}
+	if since.IsZero() {
+		since = startOf(pod)
+	}
+	return since, true
+}
+
+// firstStart is when the container was started for the first time; zero if that is not known.
+func firstStart(pod *corev1.Pod, c *corev1.ContainerStatus) time.Time {
+	if c.RestartCount > 0 {
+		for i := range pod.Status.Conditions {
+			if p := &pod.Status.Conditions[i]; p.Type == corev1.PodInitialized && p.Status == corev1.ConditionTrue {
+				return p.LastTransitionTime.Time
+			}
+		}
+		return startOf(pod)
+	}
+	switch {
+	case c.State.Running != nil:
+		return c.State.Running.StartedAt.Time
+	case c.State.Terminated != nil:
+		return c.State.Terminated.StartedAt.Time
+	default:
+		return time.Time{}
+	}
+}
+
+// startOf is when the kubelet, or else the API server, came to know the pod.
+func startOf(pod *corev1.Pod) time.Time {
+	if pod.Status.StartTime != nil {
+		return pod.Status.StartTime.Time
+	}
+	return pod.CreationTimestamp.Time
+}
