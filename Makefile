@@ -59,7 +59,7 @@ test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd.
 .PHONY: e2e
 e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE on the cluster of that file.
 	[ -n "$(E2E_KUBECONFIG)" ] || go -C hack/cluster test -count 1 . ./internal/...
-	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -tags e2e -count 1 -timeout 30m ./test/e2e/... -ginkgo.v
+	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -v -tags e2e -count 1 -timeout 30m ./test/e2e/... -ginkgo.v
 
 .PHONY: bench
 bench: ## Judge one pod by ten policies; look at 5,000 processes, beside the bare system calls.

@@ -6,17 +6,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -26,110 +27,130 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
 
-// Options say how the controllers are installed.
+// eventSource names who tells the events.
+const eventSource = "bulkhead.dev/controller"
+
+// coalesce is how long a change waits for others that come with it.
+const coalesce = 250 * time.Millisecond
+
+// Options say where Bulkhead is installed.
 type Options struct {
-	// InstallNamespace is where leases, the Secret and the webhook's Service are. Defaults to
-	// [v1alpha1.InstallNamespace].
+	// InstallNamespace holds the webhook's Service and Secret, and the leases of agents and
+	// replicas. Defaults to [v1alpha1.InstallNamespace].
 	InstallNamespace string
-	// ExcludedNamespaces are left alone at admission. The controllers judge them like any other.
+	// ExcludedNamespaces are those about whose pods nobody is asked at admission; what runs in them
+	// is judged like anything else. InstallNamespace is always among them. nil means kube-system.
 	ExcludedNamespaces []string
 	// Clock defaults to the real one.
 	Clock clock.PassiveClock
 }
 
-// all is the one request that a reconciler of everything gets.
-var all = reconcile.Request{NamespacedName: types.NamespacedName{Name: "all"}}
-
-// Setup adds the controllers to a manager. They run on the replica that leads.
+// Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
+// of Pods should be a [PodCache]; its caches of Leases, EndpointSlices and Secrets need hold no more
+// than InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
 	o.InstallNamespace = cmp.Or(o.InstallNamespace, v1alpha1.InstallNamespace)
+	if o.ExcludedNamespaces == nil {
+		o.ExcludedNamespaces = []string{"kube-system"}
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	statuses := &statusReconciler{
-		client: mgr.GetClient(), namespace: o.InstallNamespace, clock: o.Clock,
-		teller: newTeller(mgr.GetEventRecorder("bulkhead")),
+	webhooks := newWebhookOptions(o.InstallNamespace, o.ExcludedNamespaces)
+	status := &statusReconciler{
+		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks,
 	}
-	if err := setupStatuses(mgr, statuses); err != nil {
-		return fmt.Errorf("set up the statuses of policies: %w", err)
+	if err := status.setup(mgr); err != nil {
+		return fmt.Errorf("set up the controller of policies' status: %w", err)
 	}
-	webhooks := &webhookReconciler{
-		client:  mgr.GetClient(),
-		options: webhookOptions{namespace: o.InstallNamespace, excluded: o.ExcludedNamespaces},
-	}
-	if err := setupWebhooks(mgr, webhooks); err != nil {
-		return fmt.Errorf("set up the webhook configuration: %w", err)
+	configuration := &configurationReconciler{client: mgr.GetClient(), options: webhooks}
+	if err := configuration.setup(mgr); err != nil {
+		return fmt.Errorf("set up the controller of the webhook configuration: %w", err)
 	}
 	return nil
 }
 
-func setupStatuses(mgr manager.Manager, r *statusReconciler) error {
-	here := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.namespace })
-	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == v1alpha1.WebhookConfigurationName })
-	changed := predicate.GenerationChangedPredicate{}
-	return builder.ControllerManagedBy(mgr).Named("policy-status").
-		Watches(&v1alpha1.IsolationPolicy{}, everything(), builder.WithPredicates(changed)).
-		Watches(&corev1.Pod{}, everything()).
-		Watches(&corev1.Namespace{}, everything(), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&v1alpha1.NodeIsolationReport{}, everything()).
-		Watches(&coordinationv1.Lease{}, everything(), builder.WithPredicates(here, predicate.NewPredicateFuncs(isOurLease))).
-		Watches(&discoveryv1.EndpointSlice{}, everything(), builder.WithPredicates(here)).
-		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, everything(), builder.WithPredicates(ours)).
+// setup watches everything that gather reads.
+func (r *statusReconciler) setup(mgr manager.Manager) error {
+	here := inNamespace(r.options.Namespace)
+	service := predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetLabels()[discoveryv1.LabelServiceName] == v1alpha1.WebhookServiceName
+	})
+	return builder.ControllerManagedBy(mgr).Named("isolationpolicy-status").
+		Watches(&v1alpha1.IsolationPolicy{}, coalesced(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Pod{}, coalesced(), builder.WithPredicates(podChanged)).
+		Watches(&corev1.Namespace{}, coalesced(), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1alpha1.NodeIsolationReport{}, coalesced()).
+		Watches(&coordinationv1.Lease{}, coalesced(), builder.WithPredicates(here, leaseChanged(r.clock))).
+		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, service)).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
+			builder.WithPredicates(called("", v1alpha1.WebhookConfigurationName))).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: patience()}).
 		Complete(r)
 }
 
-func setupWebhooks(mgr manager.Manager, r *webhookReconciler) error {
-	named := func(name string) builder.Predicates {
-		return builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == name }))
-	}
-	return builder.ControllerManagedBy(mgr).Named("webhook-configuration").
-		Watches(&v1alpha1.IsolationPolicy{}, everything(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, everything(), named(v1alpha1.WebhookSecretName)).
-		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, everything(), named(v1alpha1.WebhookConfigurationName)).
-		Complete(r)
-}
-
-// isOurLease leaves out the lease of the leader, which is renewed all the time.
-func isOurLease(o client.Object) bool { return o.GetLabels()[v1alpha1.LabelLease] != "" }
-
-// everything wakes a reconciler of everything, a moment later: other changes will follow.
-func everything() handler.EventHandler {
-	wake := func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) { q.AddAfter(all, coalesce) }
+// coalesced enqueues the one request there is, a moment later.
+func coalesced() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
 	return handler.Funcs{
-		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { wake(q) },
-		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { wake(q) },
-		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { wake(q) },
-		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { wake(q) },
+		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueue(q) },
+		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { enqueue(q) },
+		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { enqueue(q) },
+		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { enqueue(q) },
 	}
 }
 
-// PodCache keeps of every pod what is judged, and drops the rest from memory.
-func PodCache() cache.ByObject {
-	return cache.ByObject{Transform: func(o any) (any, error) {
-		if pod, ok := o.(*corev1.Pod); ok {
-			strip(pod)
+// patience is how long errors are waited out: one request stands for everything, so not for long.
+func patience() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](pace, 30*time.Second)
+}
+
+// called lets one object pass.
+func called(namespace, name string) predicate.Predicate {
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	return predicate.NewPredicateFuncs(func(o client.Object) bool { return client.ObjectKeyFromObject(o) == key })
+}
+
+func inNamespace(namespace string) predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == namespace })
+}
+
+// podChanged lets pass what changes a judgement. What the cache keeps of a pod is little more than
+// what is judged; its readiness, for one, is not in there.
+var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*corev1.Pod)
+	if !ok {
+		return true
+	}
+	now, ok := e.ObjectNew.(*corev1.Pod)
+	if !ok || before.UID != now.UID {
+		return true
+	}
+	return !equality.Semantic.DeepEqual(before.Labels, now.Labels) ||
+		!equality.Semantic.DeepEqual(before.Spec, now.Spec) ||
+		!equality.Semantic.DeepEqual(before.Status, now.Status)
+}}
+
+// leaseChanged lets pass what cannot be foreseen. That a Lease was renewed in time changes nothing,
+// and that it runs out is waited for: see judgement.next.
+func leaseChanged(clk clock.PassiveClock) predicate.Predicate {
+	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetLabels()[v1alpha1.LabelLease] != "" })
+	return predicate.And(ours, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*coordinationv1.Lease)
+		if !ok {
+			return true
 		}
-		return o, nil
-	}}
-}
-
-func strip(pod *corev1.Pod) {
-	pod.ManagedFields, pod.Annotations, pod.OwnerReferences = nil, nil, nil
-	pod.Spec.Tolerations, pod.Spec.Affinity, pod.Spec.TopologySpreadConstraints = nil, nil, nil
-	for i := range pod.Spec.InitContainers {
-		stripContainer(&pod.Spec.InitContainers[i])
-	}
-	for i := range pod.Spec.Containers {
-		stripContainer(&pod.Spec.Containers[i])
-	}
-	pod.Status.Conditions = nil
-	for i := range pod.Status.ContainerStatuses {
-		s := &pod.Status.ContainerStatuses[i]
-		*s = corev1.ContainerStatus{Name: s.Name, ContainerID: s.ContainerID, State: s.State}
-	}
-}
-
-func stripContainer(c *corev1.Container) {
-	c.Command, c.Args, c.Env, c.EnvFrom = nil, nil, nil, nil
+		now, ok := e.ObjectNew.(*coordinationv1.Lease)
+		if !ok {
+			return true
+		}
+		lease := agentLease
+		if now.Labels[v1alpha1.LabelLease] == v1alpha1.LeaseWebhook {
+			lease = replicaLease
+		}
+		inTime := fresh(renewed(before), clk.Now(), lease) && !renewed(now).Before(renewed(before)) && fresh(renewed(now), clk.Now(), lease)
+		return !inTime || before.Annotations[v1alpha1.AnnotationServed] != now.Annotations[v1alpha1.AnnotationServed] ||
+			before.Labels[v1alpha1.LabelLease] != now.Labels[v1alpha1.LabelLease]
+	}})
 }

@@ -45,7 +45,7 @@ func sightOf(in *input, node string) *nodeSight {
 		}
 		return n
 	}
-	n.expires = renewed.Add(agentLease)
+	n.expires = renewed.Add(agentLease).Add(time.Millisecond)
 	if n.unseen = unfit(node, &report.Status); n.unseen != "" {
 		return n
 	}
@@ -82,8 +82,8 @@ func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) string {
 // read takes what the report says. Of a pod that is named twice the lowest levels count.
 func (n *nodeSight) read(s *v1alpha1.NodeIsolationReportStatus) {
 	n.truncated = s.Truncated
-	n.levels = make(map[types.UID]isolation.Vector, s.PodsTotal)
-	n.findings = make(map[types.UID][]v1alpha1.NodeFinding, len(s.Findings))
+	n.levels = make(map[types.UID]isolation.Vector)
+	n.findings = make(map[types.UID][]v1alpha1.NodeFinding)
 	for i := range s.Groups {
 		group := isolation.VectorOf(s.Groups[i].Levels)
 		for _, p := range s.Groups[i].Pods {

@@ -3,127 +3,99 @@
 package controllers
 
 import (
-	"cmp"
-	"slices"
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// settleAfter is how long a pod must have been running before its not having been observed is held
-// against it.
-const settleAfter = time.Minute
+// pace is the least time between two judgements, and so between two writes of one policy's status.
+const pace = time.Second
 
-// decision is what there is to say of one policy.
-type decision struct {
-	status v1alpha1.IsolationPolicyStatus
-	// findings are all of them, worst first; the status holds the first.
-	findings []v1alpha1.PolicyFinding
-	// again is when the next young pod is old enough; zero if there is none.
-	again time.Time
+// statusReconciler writes the status of all policies. There is one request for all of them: what
+// they are judged by is gathered once, and a burst of changes is one judgement.
+type statusReconciler struct {
+	client   client.Client
+	recorder recorder
+	clock    clock.PassiveClock
+	options  *webhookOptions
+
+	// rests until then. One worker runs, so nothing here needs a lock.
+	rests time.Time
+	// lost are the findings out of sight, by the policy's UID.
+	lost map[types.UID]outOfSight
 }
 
-// decide judges every pod by one policy and sums up.
-func decide(f *facts, p *v1alpha1.IsolationPolicy) decision {
-	d := decision{status: v1alpha1.IsolationPolicyStatus{
-		ObservedGeneration: p.Generation,
-		Conditions:         slices.Clone(p.Status.Conditions),
-	}}
-	compiled, err := isolation.Compile(p)
+// Reconcile judges, writes what changed, and tells what began and ended.
+func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	if rest := r.rests.Sub(r.clock.Now()); rest > 0 {
+		return reconcile.Result{RequeueAfter: min(rest, pace)}, nil
+	}
+	in, err := gather(ctx, r.client, r.options.Namespace, r.clock.Now())
 	if err != nil {
-		for _, c := range rejected(err) {
-			d.set(p, f.now, c)
-		}
-		return d
+		return reconcile.Result{}, err
 	}
-	t := newTally(f)
-	for i := range f.pods {
-		t.add(compiled, &f.pods[i])
+	j := judge(in, r.options)
+	again, err := r.writeAll(ctx, &j)
+	now := r.clock.Now()
+	r.rests = now.Add(pace)
+	switch {
+	case err != nil:
+		return reconcile.Result{}, err
+	case again:
+		return reconcile.Result{RequeueAfter: pace}, nil
+	case j.next.IsZero():
+		return reconcile.Result{}, nil
 	}
-	t.sum(&d)
-	d.set(p, f.now, accepted())
-	d.set(p, f.now, f.serving.enforced(p, entryNames(p)))
-	d.set(p, f.now, t.verifiedCondition())
-	return d
+	return reconcile.Result{RequeueAfter: max(j.next.Sub(now), pace)}, nil
 }
 
-// set sets a condition; its transition time changes with its status only.
-func (d *decision) set(p *v1alpha1.IsolationPolicy, now time.Time, c metav1.Condition) {
-	c.ObservedGeneration = p.Generation
-	c.LastTransitionTime = metav1.NewTime(now)
-	meta.SetStatusCondition(&d.status.Conditions, c)
-}
-
-// tally sums up over pods.
-type tally struct {
-	facts    *facts
-	counts   v1alpha1.PodCounts
-	findings []v1alpha1.PolicyFinding
-	nodes    map[string]bool
-	settling
-}
-
-func newTally(f *facts) *tally { return &tally{facts: f, nodes: make(map[string]bool)} }
-
-// add judges one pod. Pods that have ended are not counted; those that are being ended are.
-func (t *tally) add(p *isolation.Policy, pod *corev1.Pod) {
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return
-	}
-	labels, known := t.facts.namespaces[pod.Namespace]
-	subject := isolation.NewSubject(pod, labels)
-	subject.NamespaceUnknown = !known
-	if !p.Matches(subject) {
-		return
-	}
-	a := p.Assess(subject, t.facts.sights.of(pod))
-	t.counts.Matched++
-	switch a.Class {
-	case isolation.Exempt:
-		t.counts.Exempt++
-	case isolation.Breached:
-		t.counts.Breached++
-	case isolation.Violating:
-		t.counts.Violating++
-	case isolation.Compliant:
-		t.counts.Compliant++
-	default:
-		t.counts.Unverified++
-	}
-	if pod.Spec.NodeName != "" {
-		t.nodes[pod.Spec.NodeName] = true
-	}
-	for _, f := range a.Findings {
-		f.Namespace, f.Pod, f.UID, f.Node = pod.Namespace, pod.Name, pod.UID, pod.Spec.NodeName
-		t.findings = append(t.findings, f)
-	}
-	t.settle(pod, &a, t.facts.now)
-}
-
-// sum writes what was added up.
-func (t *tally) sum(d *decision) {
-	d.status.Pods = t.counts
-	for node := range t.nodes {
-		if t.facts.sights.counts(node) {
-			d.status.Nodes.Reporting++
-		} else {
-			d.status.Nodes.Stale++
+// writeAll writes every policy's status. again is set if one of them was written by somebody else
+// meanwhile.
+func (r *statusReconciler) writeAll(ctx context.Context, j *judgement) (again bool, err error) {
+	lost := make(map[types.UID]outOfSight)
+	var errs []error
+	for i := range j.verdicts {
+		v := &j.verdicts[i]
+		uid := v.policy.UID
+		announcements, out := announce(v, j.exist, r.lost[uid])
+		switch err := r.write(ctx, v); {
+		case err == nil:
+			for i := range announcements {
+				announcements[i].record(r.recorder)
+			}
+			lost[uid] = out
+		case apierrors.IsConflict(err):
+			again = true
+			lost[uid] = r.lost[uid]
+		case apierrors.IsNotFound(err):
+		default:
+			errs = append(errs, err)
+			lost[uid] = r.lost[uid]
 		}
 	}
-	slices.SortStableFunc(t.findings, func(x, y v1alpha1.PolicyFinding) int {
-		return cmp.Or(
-			cmp.Compare(isolation.Severity(x.Kind), isolation.Severity(y.Kind)),
-			cmp.Compare(x.Namespace, y.Namespace),
-			cmp.Compare(x.Pod, y.Pod),
-		)
-	})
-	d.findings = t.findings
-	d.status.FindingsTotal = int32(len(t.findings))
-	d.status.Findings = t.findings[:min(len(t.findings), v1alpha1.MaxPolicyFindings)]
-	d.again = t.again
+	r.lost = lost
+	return again, errors.Join(errs...)
+}
+
+// write writes a policy's status if it changed, and only over the one that was read: what is told
+// as an event is the difference to that.
+func (r *statusReconciler) write(ctx context.Context, v *verdict) error {
+	if equality.Semantic.DeepEqual(v.policy.Status, v.status) {
+		return nil
+	}
+	policy := v.policy.DeepCopy()
+	policy.Status = v.status
+	patch := client.MergeFromWithOptions(v.policy, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Status().Patch(ctx, policy, patch); err != nil {
+		return fmt.Errorf("write the status of IsolationPolicy %q: %w", v.policy.Name, err)
+	}
+	return nil
 }

@@ -108,12 +108,12 @@ Y
 shows 'condition met' kubectl -n shop wait --for=condition=Ready pod/clean --timeout=60s
 node=$(kubectl -n shop get pod clean -o 'jsonpath={.spec.nodeName}')
 levels='{range .status.groups[*]}{range .pods[*]}{.namespace}/{.name}{"\t"}{end}{.levels}{"\n"}{end}'
-until_shows 40 'shop/clean.*"pid":"Container"' kubectl get nodeisolationreport "$node" -o "jsonpath=$levels"
+until_shows 40 'shop/clean.*"cgroup":"(Host|Container)".*"pid":"Container"' kubectl get nodeisolationreport "$node" -o "jsonpath=$levels"
 
 explain "A static pod: the kubelet reads it from a file on the node, and no admission can stop it. The agent finds it."
 static=$(sed 's/name: peeper/name: static, namespace: shop/' "$manifest")
 printf '%s\n' "$static" | run "$cluster" exec "$node" -- sh -c 'cat >/etc/kubernetes/manifests/static.yaml'
-until_shows 60 "static-$node .*(Violation|Breach)" kubectl get isolationpolicy tenants \
+until_shows 60 "static-$node Breach" kubectl get isolationpolicy tenants \
 	-o 'jsonpath={range .status.findings[*]}{.pod} {.kind} {.message}{"\n"}{end}'
 
 explain "A shell in the privileged hostPID pod enters the node's mount, network, ipc and uts namespaces."
@@ -131,7 +131,7 @@ until_shows 30 'axes: ipc mount network uts' escapes
 explain "What stands now: the policies, the nodes, and the events on the pods concerned."
 shows tenants kubectl get isolationpolicies
 shows "$node" kubectl get nodeisolationreports
-run kubectl get events -A --field-selector type=Warning -o 'custom-columns=NAMESPACE:.metadata.namespace,REASON:.reason,OBJECT:.involvedObject.name,MESSAGE:.message' | head -20
+for namespace in shop lab; do run kubectl -n $namespace events --types=Warning; done
 run kubectl describe isolationpolicy tenants | sed -n '/^Status/,$p' | head -60
 
 rm -f "$manifest"

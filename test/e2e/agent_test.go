@@ -7,6 +7,8 @@ package e2e
 import (
 	"context"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gstruct"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -77,8 +81,8 @@ var _ = Describe("The agent", func() {
 		peeper := k.running(ns, "peeper")
 		Eventually(k.levels(peeper)).WithTimeout(soon).Should(PointTo(HaveField("Mount", v1alpha1.LevelContainer)))
 
-		escape, end := k.nsenter(ns, "peeper")
-		DeferCleanup(end)
+		end := k.nsenter(ns, "peeper")
+		DeferCleanup(func() { end(0) })
 		escapes := k.findings(peeper.Spec.NodeName, v1alpha1.Escape, ofPod(peeper))
 		axes := WithTransform(axesOf, ContainElements("mount", "network", "ipc", "uts"))
 		Eventually(escapes).WithTimeout(soon).Should(axes)
@@ -105,8 +109,7 @@ var _ = Describe("The agent", func() {
 		}
 
 		By("ending the process: the findings go")
-		Expect(escape.ProcessState).To(BeNil(), "the process that escaped has ended by itself")
-		end()
+		end(after[0].Evidence.PID)
 		Eventually(escapes).WithTimeout(soon).Should(BeEmpty())
 		Eventually(k.levels(peeper)).WithTimeout(soon).Should(PointTo(HaveField("Mount", v1alpha1.LevelContainer)))
 	})
@@ -139,8 +142,9 @@ var _ = Describe("The token of an agent", func() {
 		own, other := pods.Items[0], pods.Items[1]
 		token := strings.TrimSpace(k.mustKubectl("-n", "bulkhead-system", "create", "token", "bulkhead-agent",
 			"--bound-object-kind=Pod", "--bound-object-name="+own.Name, "--bound-object-uid="+string(own.UID)))
+		holder := k.withToken(token)
 		write := func(node string) (string, error) {
-			return k.kubectl("", "--token="+token, "patch", "nodeisolationreport", node, "--subresource=status",
+			return holder.kubectl("", "patch", "nodeisolationreport", node, "--subresource=status",
 				"--type=merge", "-p", `{"status":{"truncated":false}}`)
 		}
 		out, err := write(own.Spec.NodeName)
@@ -176,24 +180,35 @@ func (c *cluster) agentOn(node string) string {
 	return ""
 }
 
-// nsenter enters the node's namespaces from a privileged hostPID pod, and stays there until end
-// is called.
-func (c *cluster) nsenter(namespace, name string) (cmd *exec.Cmd, end func()) {
+// nsenter enters the node's namespaces from a privileged hostPID pod, and stays there until end is
+// called with the number of the process, as the pod sees it; 0 only lets go of it.
+func (c *cluster) nsenter(namespace, name string) (end func(pid int64)) {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd = exec.CommandContext(ctx, c.binary, "--kubeconfig", c.kubeconfig, "-n", namespace, "exec", name, "--",
+	cmd := exec.CommandContext(ctx, c.binary, "--kubeconfig", c.kubeconfig, "-n", namespace, "exec", name, "--",
 		"nsenter", "-t", "1", "-m", "-n", "-i", "-u", "sleep", "86399")
 	cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 	Expect(cmd.Start()).To(Succeed())
-	ended := false
-	return cmd, func() {
-		if ended {
-			return
-		}
-		ended = true
+	return func(pid int64) {
+		GinkgoHelper()
 		// The process outlives the connection of kubectl exec: it must be ended in the pod.
-		_, _ = c.kubectl("", "-n", namespace, "exec", name, "--", "pkill", "-f", "^sleep 86399$")
+		if pid != 0 {
+			c.mustKubectl("-n", namespace, "exec", name, "--", "kill", strconv.FormatInt(pid, 10))
+		}
 		cancel()
 		_ = cmd.Wait()
 	}
+}
+
+// withToken is the cluster as the holder of a token sees it.
+func (c *cluster) withToken(token string) *cluster {
+	GinkgoHelper()
+	config, err := clientcmd.LoadFromFile(c.kubeconfig)
+	Expect(err).NotTo(HaveOccurred())
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &api.AuthInfo{Token: token}
+	}
+	file := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
+	Expect(clientcmd.WriteToFile(*config, file)).To(Succeed())
+	return &cluster{kubeconfig: file, binary: c.binary}
 }

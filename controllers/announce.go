@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// Reasons of events. What begins has the kind of the finding as its reason.
+const (
+	// reasonRestored: what was found is no longer so.
+	reasonRestored = "IsolationRestored"
+	// reasonLifted: it may still be so, but the policy no longer minds.
+	reasonLifted = "RequirementLifted"
+)
+
+// maxNote is how long the API server lets the note of an event be.
+const maxNote = 1024
+
+// announcement is an event to be told.
+type announcement struct {
+	regarding, related         *corev1.ObjectReference
+	kind, reason, action, note string
+}
+
+// place is where something is wrong: with which pod, on which axis or portal. What is wrong there can
+// become worse or better without having ended.
+type place struct {
+	pod    types.UID
+	axis   v1alpha1.Axis
+	portal string
+}
+
+func placeOf(f *v1alpha1.PolicyFinding) place { return place{f.UID, f.Axis, f.Portal} }
+
+// outOfSight are findings of which nobody can see any more whether they last: neither ended, nor to
+// be told again when they are back.
+type outOfSight map[place]v1alpha1.PolicyFinding
+
+// announce tells what began and what ended between what the policy's status held and what holds now.
+// It is pure. The status is the memory, so that nothing is told again by the next leader; what does
+// not fit into its list is told when it moves up into it.
+//
+// Nothing is told of pods that nobody has seen: what is wrong there is the node's agent, and the
+// policy's condition Verified tells it once.
+func announce(v *verdict, exist map[types.UID]bool, lost outOfSight) ([]announcement, outOfSight) {
+	t := telling{v: v, holds: make(map[place]bool), unseen: make(map[types.UID]bool), matched: make(map[types.UID]bool), lost: outOfSight{}}
+	for i := range v.pods {
+		t.matched[v.pods[i].UID] = true
+	}
+	for i := range v.findings {
+		f := &v.findings[i]
+		if f.Kind == v1alpha1.Unverified {
+			t.unseen[f.UID] = true
+		} else {
+			t.holds[placeOf(f)] = true
+		}
+	}
+	if !v.invalid {
+		t.began(lost)
+		t.ended(exist, lost)
+	}
+	t.turned(v1alpha1.ConditionEnforced)
+	t.turned(v1alpha1.ConditionVerified)
+	return t.out, t.lost
+}
+
+// telling is the work of one announce.
+type telling struct {
+	v *verdict
+	// holds are the places where something is wrong now.
+	holds map[place]bool
+	// unseen are the pods of which not everything is seen now, matched those that the policy matches.
+	unseen, matched map[types.UID]bool
+	lost            outOfSight
+	out             []announcement
+}
+
+type beginning struct {
+	place
+	kind v1alpha1.FindingKind
+}
+
+// began tells what is listed now and was not before. What is wrong several times with the same place
+// of a pod is told once.
+func (t *telling) began(lost outOfSight) {
+	known := make(map[beginning]bool)
+	for i := range t.v.policy.Status.Findings {
+		f := &t.v.policy.Status.Findings[i]
+		known[beginning{placeOf(f), f.Kind}] = true
+	}
+	for p, f := range lost {
+		known[beginning{p, f.Kind}] = true
+	}
+	for i := range t.v.status.Findings {
+		f := &t.v.status.Findings[i]
+		b := beginning{placeOf(f), f.Kind}
+		if f.Kind == v1alpha1.Unverified || known[b] {
+			continue
+		}
+		known[b] = true
+		t.tell(f, corev1.EventTypeWarning, string(f.Kind), t.messages(b))
+	}
+}
+
+// messages are those of all listed findings of the same beginning.
+func (t *telling) messages(b beginning) string {
+	var all []string
+	for i := range t.v.status.Findings {
+		if f := &t.v.status.Findings[i]; placeOf(f) == b.place && f.Kind == b.kind && !slices.Contains(all, f.Message) {
+			all = append(all, f.Message)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// ended tells what was listed before, or was lost out of sight, and holds no longer.
+func (t *telling) ended(exist map[types.UID]bool, lost outOfSight) {
+	before := slices.Clone(t.v.policy.Status.Findings)
+	for _, f := range lost {
+		before = append(before, f)
+	}
+	done := make(map[place]bool)
+	for i := range before {
+		f := &before[i]
+		p := placeOf(f)
+		if f.Kind == v1alpha1.Unverified || t.holds[p] || done[p] || !exist[f.UID] {
+			continue
+		}
+		done[p] = true
+		switch {
+		case f.Kind != v1alpha1.Violation && t.matched[f.UID] && t.unseen[f.UID]:
+			t.lost[p] = *f
+		case !t.matched[f.UID] || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
+			t.tell(f, corev1.EventTypeNormal, reasonLifted, "no longer against the policy: "+f.Message)
+		default:
+			t.tell(f, corev1.EventTypeNormal, reasonRestored, "no longer so: "+f.Message)
+		}
+	}
+}
+
+// turned tells on the policy that a condition became True, or is no longer so although the policy is
+// the same.
+func (t *telling) turned(condition string) {
+	before := meta.FindStatusCondition(t.v.policy.Status.Conditions, condition)
+	now := meta.FindStatusCondition(t.v.status.Conditions, condition)
+	if before == nil || now == nil || before.Status == now.Status {
+		return
+	}
+	a := announcement{regarding: t.v.reference(), action: "Judge", note: isolation.Sanitize(now.Message, maxNote)}
+	switch {
+	case now.Status == metav1.ConditionTrue:
+		a.kind, a.reason = corev1.EventTypeNormal, condition
+	case now.Status == metav1.ConditionFalse && before.ObservedGeneration == now.ObservedGeneration:
+		a.kind, a.reason = corev1.EventTypeWarning, "Not"+condition
+	default:
+		return
+	}
+	t.out = append(t.out, a)
+}
+
+// tell adds an event on a pod. The action names the axis or portal: events that differ in nothing
+// else are counted as one.
+func (t *telling) tell(f *v1alpha1.PolicyFinding, kind, reason, message string) {
+	subject := string(f.Axis) + f.Portal
+	note := "policy " + t.v.policy.Name + ", " + subject + ": " + message
+	t.out = append(t.out, announcement{
+		regarding: &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: f.Namespace, Name: f.Pod, UID: f.UID},
+		related:   t.v.reference(),
+		kind:      kind, reason: reason, action: "Judge/" + subject,
+		note: isolation.Sanitize(note, maxNote),
+	})
+}
+
+func (v *verdict) reference() *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "IsolationPolicy", Name: v.policy.Name, UID: v.policy.UID,
+	}
+}
+
+// recorder tells events.
+type recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+func (a *announcement) record(r recorder) {
+	var related runtime.Object
+	if a.related != nil {
+		related = a.related
+	}
+	// The note holds text of others: it is an argument, not a format.
+	r.Eventf(a.regarding, related, a.kind, a.reason, a.action, "%s", a.note)
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// input is everything that policies are judged by, at one moment. It is read only: the objects in
+// it are the cache's own.
+type input struct {
+	Now      time.Time
+	Policies []v1alpha1.IsolationPolicy
+	Pods     []corev1.Pod
+	// Namespaces are the labels of each.
+	Namespaces map[string]labels.Set
+	// Reports and Agents, by the node's name: what it reported, and when its agent renewed its
+	// Lease.
+	Reports map[string]*v1alpha1.NodeIsolationReport
+	Agents  map[string]time.Time
+	// Endpoints are what is ready behind the webhook's Service, each once, in order.
+	Endpoints []endpoint
+	// Replicas are what the manager's replicas say they serve, by the pod's name.
+	Replicas map[string]replica
+	// Configuration as it stands; nil if there is none.
+	Configuration *admissionregistrationv1.ValidatingWebhookConfiguration
+}
+
+// endpoint is a ready endpoint of the webhook's Service.
+type endpoint struct {
+	// Pod that is behind it; empty if none is named.
+	Pod string
+	// Address, to name it where there is no pod.
+	Address string
+}
+
+func (e endpoint) String() string {
+	if e.Pod != "" {
+		return e.Pod
+	}
+	return e.Address
+}
+
+// replica is what a manager says on its Lease.
+type replica struct {
+	Renewed time.Time
+	// Served is nil if it does not say, or what it says cannot be read.
+	Served v1alpha1.Served
+}
+
+// gather reads everything from the cache.
+func gather(ctx context.Context, c client.Reader, namespace string, now time.Time) (*input, error) {
+	in := &input{Now: now}
+	// Nothing here is written to, and there are many pods.
+	shared := client.UnsafeDisableDeepCopy
+	var policies v1alpha1.IsolationPolicyList
+	if err := c.List(ctx, &policies); err != nil {
+		return nil, fmt.Errorf("list IsolationPolicies: %w", err)
+	}
+	in.Policies = policies.Items
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, shared); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	in.Pods = pods.Items
+	var namespaces corev1.NamespaceList
+	if err := c.List(ctx, &namespaces, shared); err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	in.Namespaces = make(map[string]labels.Set, len(namespaces.Items))
+	for i := range namespaces.Items {
+		in.Namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
+	var reports v1alpha1.NodeIsolationReportList
+	if err := c.List(ctx, &reports, shared); err != nil {
+		return nil, fmt.Errorf("list NodeIsolationReports: %w", err)
+	}
+	in.Reports = make(map[string]*v1alpha1.NodeIsolationReport, len(reports.Items))
+	for i := range reports.Items {
+		in.Reports[reports.Items[i].Name] = &reports.Items[i]
+	}
+	return in, gatherInstallation(ctx, c, namespace, in)
+}
+
+// gatherInstallation reads what the parts of the installation say of themselves.
+func gatherInstallation(ctx context.Context, c client.Reader, namespace string, in *input) error {
+	here, shared := client.InNamespace(namespace), client.UnsafeDisableDeepCopy
+	var leases coordinationv1.LeaseList
+	if err := c.List(ctx, &leases, here, client.HasLabels{v1alpha1.LabelLease}, shared); err != nil {
+		return fmt.Errorf("list Leases in namespace %q: %w", namespace, err)
+	}
+	in.readLeases(leases.Items)
+	var slices discoveryv1.EndpointSliceList
+	service := client.MatchingLabels{discoveryv1.LabelServiceName: v1alpha1.WebhookServiceName}
+	if err := c.List(ctx, &slices, here, service, shared); err != nil {
+		return fmt.Errorf("list EndpointSlices of Service %q in namespace %q: %w", v1alpha1.WebhookServiceName, namespace, err)
+	}
+	in.Endpoints = readyEndpoints(slices.Items)
+	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
+	err := c.Get(ctx, client.ObjectKey{Name: v1alpha1.WebhookConfigurationName}, &configuration)
+	switch {
+	case err == nil:
+		in.Configuration = &configuration
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("read ValidatingWebhookConfiguration %q: %w", v1alpha1.WebhookConfigurationName, err)
+	}
+	return nil
+}
+
+// readLeases takes the leases for what they are labelled as.
+func (in *input) readLeases(leases []coordinationv1.Lease) {
+	in.Agents = make(map[string]time.Time, len(leases))
+	in.Replicas = make(map[string]replica)
+	for i := range leases {
+		l := &leases[i]
+		switch l.Labels[v1alpha1.LabelLease] {
+		case v1alpha1.LeaseAgent:
+			in.Agents[l.Name] = renewed(l)
+		case v1alpha1.LeaseWebhook:
+			if pod, ok := replicaName(l.Name); ok {
+				// What cannot be read serves nothing.
+				served, _ := v1alpha1.ParseServed(l.Annotations[v1alpha1.AnnotationServed])
+				in.Replicas[pod] = replica{Renewed: renewed(l), Served: served}
+			}
+		}
+	}
+}
+
+// replicaName is the pod that a replica's Lease speaks for.
+func replicaName(lease string) (pod string, ok bool) {
+	const prefix = v1alpha1.WebhookLeasePrefix
+	if len(lease) <= len(prefix) || lease[:len(prefix)] != prefix {
+		return "", false
+	}
+	return lease[len(prefix):], true
+}
+
+// renewed is when the holder last said that it is alive; zero if never.
+func renewed(l *coordinationv1.Lease) time.Time {
+	if l.Spec.RenewTime == nil {
+		return time.Time{}
+	}
+	return l.Spec.RenewTime.Time
+}
+
+// readyEndpoints are the ready ones of all slices, each pod once: a Service of two address families
+// has a slice for each. An endpoint whose readiness is not known is ready (EndpointConditions).
+func readyEndpoints(all []discoveryv1.EndpointSlice) []endpoint {
+	var out []endpoint
+	for i := range all {
+		for j := range all[i].Endpoints {
+			e := &all[i].Endpoints[j]
+			if !ptr.Deref(e.Conditions.Ready, true) {
+				continue
+			}
+			var found endpoint
+			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
+				found.Pod = e.TargetRef.Name
+			} else if len(e.Addresses) > 0 {
+				found.Address = e.Addresses[0]
+			}
+			if !slices.Contains(out, found) {
+				out = append(out, found)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b endpoint) int {
+		if a.String() < b.String() {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestSinceWhenAPodRuns(t *testing.T) {
+	at := func(ago time.Duration) metav1.Time { return metav1.NewTime(now.Add(-ago)) }
+	started := func(ago time.Duration) corev1.ContainerStatus {
+		return corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at(ago)}}}
+	}
+	restarted := started(time.Second)
+	restarted.RestartCount = 1
+	initialized := []corev1.PodCondition{{Type: corev1.PodInitialized, Status: corev1.ConditionTrue, LastTransitionTime: at(30 * time.Minute)}}
+	for name, test := range map[string]struct {
+		status corev1.PodStatus
+		ago    time.Duration
+	}{
+		"since the last of its containers started": {
+			corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{started(10 * time.Minute), started(5 * time.Minute)}}, 5 * time.Minute,
+		},
+		"since it was initialized, if a container was started again": {
+			corev1.PodStatus{Conditions: initialized, ContainerStatuses: []corev1.ContainerStatus{restarted}}, 30 * time.Minute,
+		},
+		"no later because one of its containers was started again": {
+			corev1.PodStatus{Conditions: initialized, ContainerStatuses: []corev1.ContainerStatus{started(20 * time.Minute), restarted}}, 20 * time.Minute,
+		},
+		"since the kubelet took it, if nothing is told of containers": {corev1.PodStatus{}, 40 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod := running("a", 0)
+			began := at(40 * time.Minute)
+			pod.Status, pod.Status.Phase, pod.Status.StartTime = test.status, corev1.PodRunning, &began
+			since, ok := runningSince(&pod)
+			g.Expect(ok).To(BeTrue())
+			g.Expect(since).To(BeTemporally("==", now.Add(-test.ago)))
+			_, err := stripPod(&pod)
+			g.Expect(err).NotTo(HaveOccurred())
+			stripped, _ := runningSince(&pod)
+			g.Expect(stripped).To(BeTemporally("==", since), "as the cache keeps it")
+		})
+	}
+}
+
+func TestAPodWhoseContainersAreNotAllStartedDoesNotRun(t *testing.T) {
+	pod := running("a", time.Hour)
+	pod.Status.Phase = corev1.PodPending
+	_, ok := runningSince(&pod)
+	NewWithT(t).Expect(ok).To(BeFalse())
+}
