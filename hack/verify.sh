@@ -31,7 +31,7 @@ echo "verify: vet"
 go vet ./... && go vet -tags e2e ./test/e2e/... && go -C hack/cluster vet . ./internal/... || fail "go vet"
 
 echo "verify: lint and import walls"
-$tool golangci-lint run ./... || fail "golangci-lint"
+$tool golangci-lint run --allow-parallel-runners ./... || fail "golangci-lint"
 
 echo "verify: shell scripts"
 for script in hack/*.sh .ci/run; do

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// caveats are what the author of a valid policy should know, one line each.
+func caveats(p *v1alpha1.IsolationPolicy, now time.Time) []string {
+	var out []string
+	if m := p.Spec.Match; m != nil && m.PodSelector != nil && len(m.PodSelector.MatchLabels)+len(m.PodSelector.MatchExpressions) > 0 {
+		out = append(out, "spec.match.podSelector: whoever creates a pod chooses its labels, and can dodge this policy; the security boundary is the namespace")
+	}
+	if p.Spec.Portals != nil {
+		out = append(out, writablePaths("spec.portals.hostPaths", p.Spec.Portals.HostPaths)...)
+	}
+	for i := range p.Spec.Exemptions {
+		e := &p.Spec.Exemptions[i]
+		at := fmt.Sprintf("spec.exemptions[%d]", i)
+		if e.Portals != nil {
+			out = append(out, writablePaths(at+".portals.hostPaths", e.Portals.HostPaths)...)
+		}
+		if e.Expires != nil && !now.Before(e.Expires.Time) {
+			out = append(out, fmt.Sprintf("%s.expires: exemption %s expired at %s and covers no pod that is created now", at, quoted(e.Name), e.Expires.UTC().Format(time.RFC3339)))
+		}
+		if opensEverything(p, e) {
+			out = append(out, clip(fmt.Sprintf("%s: exemption %s opens everything that this policy demands: pods that it covers in %s are not held to it at all", at, quoted(e.Name), strings.Join(e.Namespaces, ", ")), maxWarning))
+		}
+	}
+	return out
+}
+
+// writablePaths tells of allowances under which a pod may write. Who can write to a directory of
+// the node can plant a symbolic link there, which a later mount below it follows.
+func writablePaths(field string, portal *v1alpha1.HostPathsPortal) []string {
+	if portal == nil {
+		return nil
+	}
+	var out []string
+	for i, a := range portal.Allow {
+		if !a.ReadOnly {
+			out = append(out, fmt.Sprintf("%s.allow[%d]: pods may write below %s, and can plant symbolic links there that lead out of it; set readOnly: true", field, i, quoted(a.PathPrefix)))
+		}
+	}
+	return out
+}
+
+func quoted(s string) string { return `"` + isolation.Sanitize(s, 128) + `"` }
+
+// opensEverything tells whether a pod that asks for everything gets it by this exemption alone. Of
+// a policy that demands one thing only an exemption can open no less, so there it says nothing.
+func opensEverything(p *v1alpha1.IsolationPolicy, e *v1alpha1.Exemption) bool {
+	pod := greedy(e)
+	without := demanded(p, nil, pod)
+	if len(without) == 0 || !slices.ContainsFunc(without, func(v isolation.Violation) bool { return v.Subject() != without[0].Subject() }) {
+		return false
+	}
+	lasting := *e
+	lasting.Expires = nil
+	return len(demanded(p, []v1alpha1.Exemption{lasting}, pod)) == 0
+}
+
+// demanded is what the policy finds wrong with the pod, whatever it matches, under these exemptions.
+func demanded(p *v1alpha1.IsolationPolicy, exemptions []v1alpha1.Exemption, pod *isolation.Subject) []isolation.Violation {
+	bare := *p
+	bare.Spec.Match, bare.Spec.Exemptions = nil, exemptions
+	compiled, err := isolation.Compile(&bare)
+	if err != nil {
+		return nil
+	}
+	return compiled.Judge(pod).Violations
+}
+
+// greedy is a pod of whom the exemption covers that asks for everything that a policy can demand
+// of a spec. The ports are samples.
+func greedy(e *v1alpha1.Exemption) *isolation.Subject {
+	yes := true
+	container := corev1.Container{
+		Name:            "greedy",
+		SecurityContext: &corev1.SecurityContext{Privileged: &yes},
+		VolumeMounts:    []corev1.VolumeMount{{Name: "node", MountPath: "/node"}},
+	}
+	for _, port := range []int32{1, 80, 443, 1023, 1024, 8080, 9100, 10250, 30000, 32767, 49152, 65535} {
+		container.Ports = append(container.Ports, corev1.ContainerPort{HostPort: port, ContainerPort: port})
+	}
+	spec := &corev1.PodSpec{
+		HostPID: true, HostNetwork: true, HostIPC: true,
+		Containers: []corev1.Container{container},
+		Volumes:    []corev1.Volume{{Name: "node", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}},
+	}
+	s := &isolation.Subject{Spec: spec, Path: "spec", NamespaceUnknown: true}
+	if len(e.Namespaces) > 0 {
+		s.Namespace = e.Namespaces[0]
+	}
+	if len(e.ServiceAccounts) > 0 {
+		spec.ServiceAccountName = e.ServiceAccounts[0]
+	}
+	return s
+}

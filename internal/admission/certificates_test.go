@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const serviceName = "bulkhead-webhook.bulkhead-system.svc"
+
+// emptySecret is what an installation starts with.
+func emptySecret(t testing.TB) (*certificates, *clocktesting.FakePassiveClock) {
+	t.Helper()
+	clk := clocktesting.NewFakePassiveClock(today)
+	return newCertificates(nil, client.ObjectKey{Namespace: "bulkhead-system", Name: "bulkhead-webhook-cert"}, []string{serviceName, "localhost"}, clk), clk
+}
+
+// secretOf is a Secret that was filled now.
+func secretOf(t testing.TB, c *certificates) *corev1.Secret {
+	t.Helper()
+	s := &corev1.Secret{}
+	if err := c.renew(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func certIn(t testing.TB, s *corev1.Secret, key string) *x509.Certificate {
+	t.Helper()
+	block, _ := pem.Decode(s.Data[key])
+	if block == nil {
+		t.Fatalf("no PEM in %s", key)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+func TestAnEmptySecretIsFilledWithACertificateForEveryName(t *testing.T) {
+	g := NewWithT(t)
+	c, _ := emptySecret(t)
+	g.Expect(c.lasts(&corev1.Secret{})).To(BeFalse())
+	s := secretOf(t, c)
+	g.Expect(c.lasts(s)).To(BeTrue())
+	roots := x509.NewCertPool()
+	roots.AddCert(certIn(t, s, caCertKey))
+	for _, name := range []string{serviceName, "localhost"} {
+		_, err := certIn(t, s, serverCertKey).Verify(x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: today})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	c.load(t.Context(), s)
+	served, err := c.getCertificate(nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(served.Leaf.Equal(certIn(t, s, serverCertKey))).To(BeTrue())
+}
+
+func TestTheAuthorityOutlivesTheCertificate(t *testing.T) {
+	g := NewWithT(t)
+	c, clk := emptySecret(t)
+	s := secretOf(t, c)
+	authority, server := certIn(t, s, caCertKey), certIn(t, s, serverCertKey)
+
+	clk.SetTime(today.Add(serverLifetime - renewBefore - time.Hour))
+	g.Expect(c.lasts(s)).To(BeTrue())
+	clk.SetTime(today.Add(serverLifetime - renewBefore + time.Hour))
+	g.Expect(c.lasts(s)).To(BeFalse())
+	g.Expect(c.renew(s)).To(Succeed())
+	g.Expect(c.lasts(s)).To(BeTrue())
+	g.Expect(certIn(t, s, caCertKey).Equal(authority)).To(BeTrue(), "the API server trusts the new certificate at once")
+	g.Expect(certIn(t, s, serverCertKey).Equal(server)).To(BeFalse())
+
+	clk.SetTime(today.Add(caLifetime - renewBefore + time.Hour))
+	g.Expect(c.renew(s)).To(Succeed())
+	g.Expect(certIn(t, s, caCertKey).Equal(authority)).To(BeFalse())
+	g.Expect(c.lasts(s)).To(BeTrue())
+}
+
+func TestWhatIsWrongInTheSecretIsMadeAnew(t *testing.T) {
+	c, _ := emptySecret(t)
+	other, _ := emptySecret(t)
+	for name, spoil := range map[string]func(*corev1.Secret){
+		"a certificate that is none":       func(s *corev1.Secret) { s.Data[serverCertKey] = []byte("-----BEGIN") },
+		"an authority that is none":        func(s *corev1.Secret) { s.Data[caCertKey] = []byte("-----BEGIN") },
+		"a missing authority's key":        func(s *corev1.Secret) { delete(s.Data, caKeyKey) },
+		"a certificate with another's key": func(s *corev1.Secret) { s.Data[serverKeyKey] = s.Data[caKeyKey] },
+		"a certificate of another authority": func(s *corev1.Secret) {
+			o := secretOf(t, other)
+			s.Data[caCertKey], s.Data[caKeyKey] = o.Data[caCertKey], o.Data[caKeyKey]
+		},
+		"a certificate without one of our names": func(s *corev1.Secret) {
+			fewer := newCertificates(nil, c.secret, []string{serviceName}, c.clock)
+			s.Data = secretOf(t, fewer).Data
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := secretOf(t, c)
+			spoil(s)
+			g.Expect(c.lasts(s)).To(BeFalse())
+			g.Expect(c.renew(s)).To(Succeed())
+			g.Expect(c.lasts(s)).To(BeTrue())
+		})
+	}
+}
+
+func TestAWrongSecretDoesNotReplaceTheCertificateInMemory(t *testing.T) {
+	g := NewWithT(t)
+	c, _ := emptySecret(t)
+	_, err := c.getCertificate(nil)
+	g.Expect(err).To(MatchError(ContainSubstring("bulkhead-system/bulkhead-webhook-cert")))
+	s := secretOf(t, c)
+	c.load(t.Context(), s)
+	c.load(t.Context(), &corev1.Secret{})
+	_, err = c.getCertificate(nil)
+	g.Expect(err).NotTo(HaveOccurred())
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package admission tests the webhooks as the API server meets them: it calls two replicas over
+// TLS, which have no more rights than config/rbac/manager gives them.
+package admission
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/admission"
+)
+
+var (
+	config   *rest.Config
+	admin    client.Client
+	scheme   = runtime.NewScheme()
+	auditLog string
+	// Both serve; the API server calls the first.
+	replicas [2]replica
+)
+
+// replica is one manager.
+type replica struct {
+	name            string
+	uid             types.UID
+	webhook, health string // host:port
+}
+
+func TestAdmission(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
+	RunSpecs(t, "admission")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through `make test`")
+	ctrl.SetLogger(zap.New(zap.WriteTo(GinkgoWriter)))
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	startAPIServer()
+	install(ctx)
+
+	managers, stop := context.WithCancel(context.Background())
+	DeferCleanup(stop)
+	for i := range replicas {
+		replicas[i] = startReplica(managers, fmt.Sprintf("bulkhead-manager-%d", i))
+	}
+	for _, r := range replicas {
+		Eventually(r.ready).Should(Succeed())
+	}
+	configureWebhooks(ctx)
+})
+
+func startAPIServer() {
+	GinkgoHelper()
+	dir := GinkgoT().TempDir()
+	auditLog = filepath.Join(dir, "audit.log")
+	policy := filepath.Join(dir, "audit.yaml")
+	Expect(os.WriteFile(policy, []byte(`{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Metadata","resources":[{"group":"","resources":["pods"]}]},{"level":"None"}]}`), 0o600)).To(Succeed())
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{"../../../config/crd"},
+		ErrorIfCRDPathMissing: true,
+	}
+	environment.ControlPlane.GetAPIServer().Configure().
+		Set("audit-log-path", auditLog).Set("audit-policy-file", policy)
+	var err error
+	config, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	admin, err = client.New(config, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// install puts into the cluster what the manager needs: its namespace, its rights as they are
+// shipped, and the Secret, which is empty.
+func install(ctx context.Context) {
+	GinkgoHelper()
+	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.InstallNamespace}})).To(Succeed())
+	for _, file := range []string{"rbac/manager/role.yaml", "webhook/secret.yaml"} {
+		manifests, err := os.ReadFile(filepath.Join("../../../config", file))
+		Expect(err).NotTo(HaveOccurred())
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
+		for {
+			var o unstructured.Unstructured
+			err := decoder.Decode(&o)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			Expect(err).NotTo(HaveOccurred(), file)
+			Expect(admin.Create(ctx, &o)).To(Succeed(), file)
+		}
+	}
+}
+
+// startReplica starts a manager as `bulkhead manager` does, under the manager's own account.
+func startReplica(ctx context.Context, name string) replica {
+	GinkgoHelper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1alpha1.InstallNamespace},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "manager"}}},
+	}
+	Expect(admin.Create(ctx, pod)).To(Succeed())
+	port, healthPort := freePort(), freePort()
+	r := replica{
+		name: name, uid: pod.UID,
+		webhook: fmt.Sprintf("localhost:%d", port), health: fmt.Sprintf("localhost:%d", healthPort),
+	}
+	mgr, err := ctrl.NewManager(as("system:serviceaccount:bulkhead-system:bulkhead-manager", "system:serviceaccounts", "system:authenticated"), ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: admission.SecretCache(v1alpha1.InstallNamespace)}},
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress:  r.health,
+		LeaderElection:          true,
+		LeaderElectionID:        "bulkhead-manager",
+		LeaderElectionNamespace: v1alpha1.InstallNamespace,
+		// Two managers in one process count under one name.
+		Controller: crconfig.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(admission.Setup(mgr, admission.Options{
+		PodName: name, PodUID: pod.UID, Host: "localhost", Port: port, ExtraDNSNames: []string{"localhost"},
+	})).To(Succeed())
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { done <- mgr.Start(ctx) }()
+	DeferCleanup(func() {
+		cancel()
+		Eventually(done).Should(Receive(BeNil()))
+	})
+	return r
+}
+
+func freePort() int {
+	GinkgoHelper()
+	l, err := net.Listen("tcp", "localhost:0")
+	Expect(err).NotTo(HaveOccurred())
+	Expect(l.Close()).To(Succeed())
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// ready asks the replica's readiness check.
+func (r replica) ready() error {
+	resp, err := http.Get("http://" + r.health + "/readyz/" + admission.ReadyCheck)
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s is not ready: %s", r.name, resp.Status)
+	}
+	return nil
+}
+
+// as is the way to the API server as somebody else.
+func as(user string, groups ...string) *rest.Config {
+	c := rest.CopyConfig(config)
+	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
+	return c
+}
