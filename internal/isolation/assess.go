@@ -54,12 +54,12 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 	if !j.Matched {
 		return Assessment{}
 	}
-	demand, by, _ := p.relaxed(&scope{Subject: s})
+	demand, exempt := p.relaxed(scope{Subject: s})
 	o := p.observed(&demand, sight)
 	a := Assessment{Verified: len(o.breaches) == 0 && o.unverified == nil}
-	a.Findings = mergeFindings(&j, o)
+	a.Findings = mergeFindings(&j, o, &sight.Levels)
 	needed := len(j.Exempt) > 0
-	if len(by) > 0 && sight.Unseen == "" && !needed {
+	if exempt && sight.Unseen == "" && !needed {
 		needed = len(p.observed(&p.demand, sight).breaches) > len(o.breaches)
 	}
 	switch {
@@ -119,15 +119,16 @@ func breachFinding(a Axis, level, required Level, known []v1alpha1.NodeFinding) 
 		Kind: v1alpha1.Breach, Axis: a.API(),
 		Message: a.String() + " was observed as " + level.String() + ", " + required.String() + " is required",
 	}
+	var worst *v1alpha1.NodeFinding
 	for i := range known {
 		n := &known[i]
-		if n.Axis != a.API() || Severity(n.Kind) >= Severity(v1alpha1.Breach) || n.Observed != level.API() {
-			continue
+		if n.Axis == a.API() && n.Observed == level.API() && Severity(n.Kind) < Severity(f.Kind) {
+			f.Kind, worst = n.Kind, n
 		}
-		f.Kind = n.Kind
+	}
+	if worst != nil {
 		// The report is a node's word: bounded and sanitised like any other foreign text.
-		f.Message += ": " + Sanitize(n.Message, 512)
-		break
+		f.Message += ": " + Sanitize(worst.Message, 512)
 	}
 	return f
 }
@@ -144,12 +145,13 @@ func unknownMessage(a Axis, level, required Level, known []v1alpha1.NodeFinding)
 
 // mergeFindings lists each cause once: a breach that the spec asks for is one breach that says
 // so, and no violation beside it.
-func mergeFindings(j *Judgement, o outcome) []v1alpha1.PolicyFinding {
+func mergeFindings(j *Judgement, o outcome, observed *Vector) []v1alpha1.PolicyFinding {
 	out := o.breaches
 	for i := range j.Violations {
 		v := &j.Violations[i]
 		at := slices.IndexFunc(out, func(f v1alpha1.PolicyFinding) bool {
-			return v.Axis != "" && string(f.Axis) == v.Axis && f.Kind == v1alpha1.Breach
+			a, ok := ParseAxis(v.Axis)
+			return ok && f.Axis == a.API() && f.Kind == v1alpha1.Breach && v.claim <= observed[a]
 		})
 		if at >= 0 {
 			out[at].Message = Sanitize(out[at].Message+"; the spec asks for it: "+v.Message, 1024)

@@ -3,6 +3,8 @@
 package isolation
 
 import (
+	"cmp"
+
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
 
@@ -84,11 +86,21 @@ func Fill(l Level) Vector {
 	return v
 }
 
-// API is the vector as the API writes it.
+// admit admits that nothing is known where nobody looked.
+func (v *Vector) admit() {
+	for a := range v {
+		v[a] = cmp.Or(v[a], Unknown)
+	}
+}
+
+// API is the vector as the API writes it. Where nobody looked it is Unknown: the API has no other
+// word for it, and an API server would refuse the whole report.
 func (v *Vector) API() v1alpha1.Levels {
+	w := *v
+	w.admit()
 	return v1alpha1.Levels{
-		PID: v[PID].API(), Network: v[Network].API(), IPC: v[IPC].API(), UTS: v[UTS].API(),
-		Mount: v[Mount].API(), User: v[User].API(), Cgroup: v[Cgroup].API(), Time: v[Time].API(),
+		PID: w[PID].API(), Network: w[Network].API(), IPC: w[IPC].API(), UTS: w[UTS].API(),
+		Mount: w[Mount].API(), User: w[User].API(), Cgroup: w[Cgroup].API(), Time: w[Time].API(),
 	}
 }
 

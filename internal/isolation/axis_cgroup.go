@@ -13,7 +13,7 @@ Fields:
 
 var cgroupCheck = axisCheck{claim: claimCgroup, causes: causesCgroup}
 
-func claimCgroup(s *scope) Level {
+func claimCgroup(s scope) Level {
 	level := None
 	s.containers(func(c container) {
 		if isPrivileged(c) {
@@ -23,7 +23,7 @@ func claimCgroup(s *scope) Level {
 	return level
 }
 
-func causesCgroup(s *scope, _ Level, out []cause) []cause {
+func causesCgroup(s scope, _ Level, out []cause) []cause {
 	s.containers(func(c container) {
 		if isPrivileged(c) {
 			out = append(out, privilegedCause(s, c, Host))

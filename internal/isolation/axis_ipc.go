@@ -11,14 +11,14 @@ Fields:
 
 var ipcCheck = axisCheck{claim: claimIPC, causes: causesIPC}
 
-func claimIPC(s *scope) Level {
+func claimIPC(s scope) Level {
 	if s.Spec.HostIPC && !s.ephemeral {
 		return Host
 	}
 	return Pod
 }
 
-func causesIPC(s *scope, _ Level, out []cause) []cause {
+func causesIPC(s scope, _ Level, out []cause) []cause {
 	return append(out, cause{
 		field: s.Path + ".hostIPC", value: "true", claim: Host,
 		remedy: "remove it or set it to false",

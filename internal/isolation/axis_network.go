@@ -11,14 +11,14 @@ Fields:
 
 var networkCheck = axisCheck{claim: claimNetwork, causes: causesHostNetwork}
 
-func claimNetwork(s *scope) Level {
+func claimNetwork(s scope) Level {
 	if s.Spec.HostNetwork && !s.ephemeral {
 		return Host
 	}
 	return Pod
 }
 
-func causesHostNetwork(s *scope, _ Level, out []cause) []cause {
+func causesHostNetwork(s scope, _ Level, out []cause) []cause {
 	return append(out, cause{
 		field: s.Path + ".hostNetwork", value: "true", claim: Host,
 		remedy: "remove it or set it to false",

@@ -18,7 +18,7 @@ fields, so the pod's are not held against it.
 
 var pidCheck = axisCheck{claim: claimPID, causes: causesPID}
 
-func claimPID(s *scope) Level {
+func claimPID(s scope) Level {
 	if s.ephemeral {
 		for i := range s.Spec.EphemeralContainers {
 			e := &s.Spec.EphemeralContainers[i]
@@ -38,7 +38,7 @@ func claimPID(s *scope) Level {
 	}
 }
 
-func causesPID(s *scope, required Level, out []cause) []cause {
+func causesPID(s scope, required Level, out []cause) []cause {
 	if s.ephemeral {
 		for i := range s.Spec.EphemeralContainers {
 			e := &s.Spec.EphemeralContainers[i]
@@ -53,15 +53,19 @@ func causesPID(s *scope, required Level, out []cause) []cause {
 		return out
 	}
 	if s.Spec.HostPID {
-		return append(out, cause{
+		out = append(out, cause{
 			field: s.Path + ".hostPID", value: "true", claim: Host,
 			remedy: "remove it or set it to false",
 		})
 	}
-	return append(out, cause{
-		field: s.Path + ".shareProcessNamespace", value: "true", claim: Pod,
-		remedy: "remove it or set it to false",
-	})
+	// An API server refuses both at once; a file that is judged offline can have them.
+	if isTrue(s.Spec.ShareProcessNamespace) && Pod.Below(required) {
+		out = append(out, cause{
+			field: s.Path + ".shareProcessNamespace", value: "true", claim: Pod,
+			remedy: "remove it or set it to false",
+		})
+	}
+	return out
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }

@@ -11,7 +11,7 @@ Fields:
 
 var userCheck = axisCheck{claim: claimUser, causes: causesUser}
 
-func claimUser(s *scope) Level {
+func claimUser(s scope) Level {
 	// An ephemeral container joins its pod's user namespace and has no field of its own.
 	if s.ephemeral || s.Spec.HostUsers != nil && !*s.Spec.HostUsers {
 		return Pod
@@ -19,7 +19,7 @@ func claimUser(s *scope) Level {
 	return Host
 }
 
-func causesUser(s *scope, _ Level, out []cause) []cause {
+func causesUser(s scope, _ Level, out []cause) []cause {
 	value := unset
 	if s.Spec.HostUsers != nil {
 		value = "true"

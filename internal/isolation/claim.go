@@ -8,9 +8,9 @@ import corev1 "k8s.io/api/core/v1"
 // requirement. Each stands in a file axis_*.go of its own.
 type axisCheck struct {
 	// claim is the lowest that the scope claims; None if the spec promises nothing.
-	claim func(s *scope) Level
+	claim func(s scope) Level
 	// causes appends the fields that hold the claim below what is required.
-	causes func(s *scope, required Level, out []cause) []cause
+	causes func(s scope, required Level, out []cause) []cause
 }
 
 // A cause is a field that asks for too much.
@@ -30,14 +30,14 @@ var axisChecks = [NumAxes]axisCheck{
 	UTS:     utsCheck,
 	User:    userCheck,
 	Cgroup:  cgroupCheck,
-	Mount:   {claim: func(*scope) Level { return Container }},
-	Time:    {claim: func(*scope) Level { return None }},
+	Mount:   {claim: func(scope) Level { return Container }},
+	Time:    {claim: func(scope) Level { return None }},
 }
 
 const unset = "<unset>"
 
 // claims is what the scope claims on all axes.
-func (s *scope) claims() Vector {
+func (s scope) claims() Vector {
 	var v Vector
 	for a := range axisChecks {
 		v[a] = axisChecks[a].claim(s)
@@ -52,8 +52,8 @@ func (s *scope) claims() Vector {
 // namespace, its siblings do not.
 func ClaimOf(spec *corev1.PodSpec, name string) (v Vector, ok bool) {
 	subject := &Subject{Spec: spec, Path: "spec"}
-	pod := &scope{Subject: subject}
-	debug := &scope{Subject: subject, ephemeral: true}
+	pod := scope{Subject: subject}
+	debug := scope{Subject: subject, ephemeral: true}
 	v = pod.claims()
 	v[Cgroup] = None
 	claimOwn := func(c container) {

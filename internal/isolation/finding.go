@@ -82,18 +82,28 @@ func escapeFinding(c *ContainerLook, a Axis, base seen, p *Process, s seen) Find
 		f.Kind = v1alpha1.Foreign
 	}
 	f.Evidence = evidenceOf(p, s, base)
-	f.Message = processName(p) + " is in " + place(a, s) + "; its container started at " + a.String() + " " + base.level.String()
+	f.Message = processName(p) + " is in " + place(a, s) + "; "
+	if base.reason == "" {
+		f.Message += "its container started at "
+	} else {
+		f.Message += "where its container started is not known, and the spec promises "
+	}
+	f.Message += a.String() + " " + base.level.String()
 	return f
 }
 
-// startFinding tells of a first process that has less than the spec promised.
+// startFinding tells of a process that has less than the spec promised, as its container had from
+// the start.
 func startFinding(c *ContainerLook, a Axis, p *Process, s seen) Finding {
 	f := c.finding(v1alpha1.Drift, a, s.level)
 	if s.level == Foreign {
 		f.Kind = v1alpha1.Foreign
 	}
 	f.Evidence = evidenceOf(p, s, seen{})
-	f.Message = "first " + processName(p) + " is in " + place(a, s)
+	f.Message = processName(p) + " is in " + place(a, s)
+	if p == c.first() {
+		f.Message = "first " + f.Message
+	}
 	if c.Claim[a] != None {
 		f.Message += "; the spec promises " + a.String() + " " + c.Claim[a].String()
 	}

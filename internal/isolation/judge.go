@@ -2,7 +2,10 @@
 
 package isolation
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Violation is a field of a spec that asks for less isolation than a policy requires, or for a
 // portal that it forbids.
@@ -15,6 +18,8 @@ type Violation struct {
 	Field, Value string
 	// Message is one sentence: the field, what it claims, what is required, and what would pass.
 	Message string
+
+	claim Level // what the field claims; None for a portal
 }
 
 // Subject names what the violation is about: the axis or the portal.
@@ -44,41 +49,64 @@ func (p *Policy) Judge(s *Subject) Judgement {
 	}
 	j.Matched = true
 	if s.Debug == nil {
-		p.judge(&scope{Subject: s}, &j)
+		p.judge(scope{Subject: s}, &j)
 	}
 	if len(s.Spec.EphemeralContainers) > 0 {
-		p.judge(&scope{Subject: s, ephemeral: true}, &j)
+		p.judge(scope{Subject: s, ephemeral: true}, &j)
 	}
 	return j
 }
 
 // judge adds what is wrong with one scope. Exemptions are looked at only when something is: most
 // pods ask for nothing.
-func (p *Policy) judge(s *scope, j *Judgement) {
-	found := p.demand.violations(s)
-	if len(found) == 0 {
+func (p *Policy) judge(s scope, j *Judgement) {
+	remaining := p.demand.violations(s)
+	if len(remaining) == 0 {
 		return
 	}
-	demand, by, expired := p.relaxed(s)
-	remaining := found
-	if len(by) > 0 {
-		remaining = demand.violations(s)
+	d := p.demand
+	var expired []*exemption
+	for i := range p.exemptions {
+		e := &p.exemptions[i]
+		covered, over := e.covers(s)
+		if over {
+			expired = append(expired, e)
+		}
+		if !covered {
+			continue
+		}
+		d = d.relaxedBy(e)
+		before := len(remaining)
+		if remaining = d.violations(s); len(remaining) < before && !slices.Contains(j.Exempt, e.Name) {
+			j.Exempt = append(j.Exempt, e.Name)
+		}
 	}
-	if len(remaining) < len(found) {
-		j.Exempt = append(j.Exempt, by...)
+	for _, e := range expired {
+		relaxed := d.relaxedBy(e)
+		noteExpired(remaining, relaxed.violations(s), e.describe(s.Created))
 	}
 	for _, v := range remaining {
 		v.Policy = p.Name
-		for i := range expired {
-			v.Message += " (" + expired[i].describe() + ")"
-		}
 		j.Violations = append(j.Violations, v)
+	}
+}
+
+// noteExpired adds a note to the violations that would not be without the end of an exemption.
+func noteExpired(violations, without []Violation, note string) {
+	for i := range violations {
+		v := &violations[i]
+		still := slices.ContainsFunc(without, func(w Violation) bool {
+			return w.Subject() == v.Subject() && w.Field == v.Field
+		})
+		if !still {
+			v.Message += " (" + note + ")"
+		}
 	}
 }
 
 // violations lists everything in scope that the demand does not allow; nil, and without an
 // allocation, if there is nothing.
-func (d *demand) violations(s *scope) []Violation {
+func (d *demand) violations(s scope) []Violation {
 	var out []Violation
 	claimed := s.claims()
 	for a, required := range d.required {
@@ -102,7 +130,7 @@ func (d *demand) violations(s *scope) []Violation {
 }
 
 func (c *cause) onAxis(a Axis, required Level) Violation {
-	v := Violation{Axis: a.String(), Field: c.field, Value: c.shown()}
+	v := Violation{Axis: a.String(), Field: c.field, Value: c.shown(), claim: c.claim}
 	v.Message = c.field + " is " + v.Value + " and claims " + c.claim.String() + ", " +
 		required.String() + " is required: " + c.remedy
 	return v

@@ -65,13 +65,32 @@ type Process struct {
 	MapsNodeRoot bool
 }
 
-// procKey identifies a process across looks.
+// procKey identifies a process, or one thread of it, across looks.
 type procKey struct {
-	pid   int
-	start uint64
+	pid, tid int
+	start    uint64
 }
 
-func (p *Process) key() procKey { return procKey{p.PID, p.StartTime} }
+func (p *Process) key() procKey { return procKey{p.PID, p.TID, p.StartTime} }
+
+// whole identifies the process by whichever of its threads it was read.
+func (p *Process) whole() procKey { return procKey{pid: p.PID, start: p.StartTime} }
+
+// id is the namespace the process is in; zero if it was not read.
+func (p *Process) id(a Axis) NamespaceID {
+	if ns := &p.Namespaces[a]; ns.Reason == "" {
+		return ns.ID
+	}
+	return NamespaceID{}
+}
+
+// ids are the namespaces the process is in.
+func (p *Process) ids() (ids [NumAxes]NamespaceID) {
+	for _, a := range Axes {
+		ids[a] = p.id(a)
+	}
+	return ids
+}
 
 // PodRef names a pod.
 type PodRef struct {

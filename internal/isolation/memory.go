@@ -7,17 +7,16 @@ import "time"
 // memory is what a look leaves behind for the next. It is built anew by every look, so what is
 // gone is forgotten and it cannot grow without bound.
 type memory struct {
-	// owners: whose a namespace was, and which process showed it.
-	owners map[ownedNamespace]procKey
+	// owners: whose a namespace was, those of the node apart.
+	owners map[ownedNamespace]holder
+	// where the processes of containers were: they witness that a namespace is still the same.
+	where map[procKey][NumAxes]NamespaceID
 	// started: where containers began, by container ID.
 	started map[string]start
 	// suspicions: what a second look must confirm, since when.
 	suspicions map[suspicion]time.Time
 	// strays: since when a container has been unknown to the API.
 	strays map[string]time.Time
-	// made: namespaces that a container made for itself: no process outside holds them. By the
-	// process that was seen in them.
-	made map[ownedNamespace]procKey
 	// escaped: first processes that a former life of the agent knew to have escaped.
 	escaped map[containerAxis]procKey
 }
@@ -29,6 +28,7 @@ type ownedNamespace struct {
 
 // start is where a container's first process was when it was first confirmed.
 type start struct {
+	owner   string // of the container
 	process procKey
 	since   time.Time // first seen
 	levels  Vector    // where not known yet: not confirmed, or not readable until now
@@ -39,46 +39,48 @@ type containerAxis struct {
 	axis      Axis
 }
 
-// suspicion is a process, or any process of the container, seen in a namespace below its own.
+// suspicion is a process of a container, or any of them, seen below where the container started.
+// In which namespace does not matter: who goes from one to the next is no less outside.
 type suspicion struct {
 	container string
 	axis      Axis
-	id        NamespaceID
-	process   procKey
+	process   procKey // zero for any
 }
 
 func newMemory() memory {
 	return memory{
-		owners:     make(map[ownedNamespace]procKey),
+		owners:     make(map[ownedNamespace]holder),
+		where:      make(map[procKey][NumAxes]NamespaceID),
 		started:    make(map[string]start),
 		suspicions: make(map[suspicion]time.Time),
 		strays:     make(map[string]time.Time),
-		made:       make(map[ownedNamespace]procKey),
 		escaped:    make(map[containerAxis]procKey),
 	}
 }
 
-// owned tells whether p was seen to own the namespace before.
-func (m *memory) owned(a Axis, id NamespaceID, p *Process) bool {
-	key, ok := m.owners[ownedNamespace{a, id}]
-	return ok && key == p.key()
-}
-
-// remember keeps whose each namespace was.
-func (m *memory) remember(o *ownership) {
+// remember keeps whose each namespace was, and who was in it.
+func (m *memory) remember(look *Look, o *ownership) {
 	for _, a := range Axes {
 		for id, h := range o[a] {
-			if h.process != nil {
-				m.owners[ownedNamespace{a, id}] = h.process.key()
+			if h.right != byNode {
+				m.owners[ownedNamespace{a, id}] = h
 			}
+		}
+	}
+	for i := range look.Containers {
+		processes := look.Containers[i].Processes
+		for j := range processes {
+			m.where[processes[j].key()] = processes[j].ids()
 		}
 	}
 }
 
-// suspicionAt is since when something has been suspected: now, if it was not before.
-func (m *memory) suspicionAt(s suspicion, now time.Time) time.Time {
-	if since, ok := m.suspicions[s]; ok {
-		return since
+// suspect remembers a suspicion, and tells since when there is one: now, if there was none before.
+func (m *memory) suspect(s suspicion, before *memory, now time.Time) time.Time {
+	since, ok := before.suspicions[s]
+	if !ok {
+		since = now
 	}
-	return now
+	m.suspicions[s] = since
+	return since
 }

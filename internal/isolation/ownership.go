@@ -7,71 +7,155 @@ import "slices"
 // Whose a namespace is decides the level of the processes in it. In this order it belongs to
 //
 //  1. the node, if the node has it;
-//  2. who was seen to own it before, as long as the holder of then is still in it: an intruder
-//     does not become the owner by outliving the sandbox in our memory;
-//  3. the pod whose sandbox is in it;
-//  4. the earliest holder among the first processes of containers and the processes outside of
-//     containers, which are the node's.
+//  2. the pod whose sandbox is in it, or was when it was seen first;
+//  3. whoever it was found to belong to before;
+//  4. the earliest of the first processes of containers and the processes outside of containers,
+//     which are the node's;
+//  5. the earliest of the other processes: a container made it for itself, below its own.
 //
-// A namespace that none of them holds was made by a container for itself, below its own.
+// What was found before holds as long as one of the processes that were in the namespace then still
+// is: so an intruder does not become the owner by outliving whose namespace it entered, and a
+// number that is used again for another namespace starts anew.
 
 // ownership is whose each namespace is, per axis.
 type ownership [NumAxes]map[NamespaceID]holder
 
-// holder says who owns a namespace, and the process that witnesses it.
+// right is why a namespace is somebody's; the lower, the better.
+type right uint8
+
+const (
+	byNode right = iota
+	bySandbox
+	byStart
+	byMaking
+)
+
+// holder says who owns a namespace.
 type holder struct {
 	node      bool
-	container *ContainerLook // nil if the node owns it
-	process   *Process       // nil if the node itself is the witness
-	fresh     bool           // the earliest holder of this look, by no better right
+	container *ContainerLook // nil if the node owns it; without processes
+	right     right
+	// fresh is set if this look found it, and by no better right than being the earliest.
+	fresh bool
 }
 
 // claimant is a process that may own the namespaces it is in.
 type claimant struct {
-	container *ContainerLook
+	container *ContainerLook // nil outside of containers
 	process   *Process
+	right     right
 }
 
 // ownershipOf decides for every namespace of a look.
 func ownershipOf(look *Look, before *memory) *ownership {
 	var o ownership
-	claimants := claimantsOf(look)
 	for _, a := range Axes {
-		o[a] = make(map[NamespaceID]holder)
+		o[a] = make(map[NamespaceID]holder, len(look.Containers))
 		for _, id := range look.Node[a].IDs {
 			o[a][id] = holder{node: true}
 		}
-		for _, c := range claimants {
-			if id := c.process.Namespaces[a].ID; before.owned(a, id, c.process) {
-				o.settle(a, c, false)
-			}
+	}
+	names := withoutProcesses(look)
+	o.recall(look, names, before)
+	claimants := claimantsOf(look, names)
+	for _, c := range claimants {
+		if c.right == byStart && c.container != nil && c.container.Sandbox {
+			c.right = bySandbox
+			o.settle(c)
 		}
-		for _, c := range claimants {
-			if c.container != nil && c.container.Sandbox {
-				o.settle(a, c, false)
-			}
-		}
-		for _, c := range claimants {
-			o.settle(a, c, true)
-		}
+	}
+	for _, c := range claimants {
+		o.settle(c)
 	}
 	return &o
 }
 
-// claimantsOf are the first processes of containers and the processes outside, the earliest first.
-func claimantsOf(look *Look) []claimant {
+// withoutProcesses are the containers of a look, to be kept longer than the look itself.
+func withoutProcesses(look *Look) []ContainerLook {
+	names := slices.Clone(look.Containers)
+	for i := range names {
+		names[i].Processes = nil
+	}
+	return names
+}
+
+// recall settles what was found before.
+func (o *ownership) recall(look *Look, names []ContainerLook, before *memory) {
+	if len(before.owners) == 0 {
+		return
+	}
+	present := make(map[string]*ContainerLook, len(names))
+	renamed := make(map[string]*ContainerLook)
+	for i := range names {
+		c := &names[i]
+		present[c.ID] = c
+		// The UID of a static pod becomes known with its mirror, and changes with it.
+		if was, ok := before.started[c.ID]; ok && was.owner != c.owner() {
+			renamed[was.owner] = c
+		}
+	}
+	for i := range look.Containers {
+		processes := look.Containers[i].Processes
+		for j := range processes {
+			was, ok := before.where[processes[j].key()]
+			if !ok {
+				continue
+			}
+			for _, a := range Axes {
+				id := processes[j].id(a)
+				if id == (NamespaceID{}) || id != was[a] {
+					continue
+				}
+				if _, taken := o[a][id]; taken {
+					continue
+				}
+				if h, known := before.owners[ownedNamespace{a, id}]; known {
+					o[a][id] = h.recalled(present, renamed)
+				}
+			}
+		}
+	}
+}
+
+// recalled is the holder as it is called now.
+func (h holder) recalled(present, renamed map[string]*ContainerLook) holder {
+	h.fresh = false
+	if h.container == nil {
+		return h
+	}
+	if c := present[h.container.ID]; c != nil {
+		h.container = c
+	} else if c := renamed[h.container.owner()]; c != nil {
+		gone := *h.container
+		gone.Pod = c.Pod
+		h.container = &gone
+	}
+	return h
+}
+
+// claimantsOf are all processes that may own a namespace, those with the better right first and
+// then the earliest.
+func claimantsOf(look *Look, names []ContainerLook) []claimant {
 	var all []claimant
 	for i := range look.Containers {
 		c := &look.Containers[i]
-		if p := c.first(); p != nil {
-			all = append(all, claimant{c, p})
+		first := c.first()
+		for j := range c.Processes {
+			p := &c.Processes[j]
+			right := byMaking
+			if p == first {
+				right = byStart
+			}
+			all = append(all, claimant{&names[i], p, right})
 		}
 	}
 	for i := range look.Outside {
-		all = append(all, claimant{nil, &look.Outside[i]})
+		all = append(all, claimant{nil, &look.Outside[i], byStart})
 	}
 	slices.SortStableFunc(all, func(x, y claimant) int {
 		switch {
+		case x.right != y.right:
+			return int(x.right) - int(y.right)
 		case x.process.StartTime != y.process.StartTime:
 			if x.process.StartTime < y.process.StartTime {
 				return -1
@@ -84,16 +168,21 @@ func claimantsOf(look *Look) []claimant {
 	return all
 }
 
-// settle makes the claimant the owner of its namespace on the axis unless somebody is already.
-func (o *ownership) settle(a Axis, c claimant, fresh bool) {
-	ns := c.process.Namespaces[a]
-	if ns.Reason != "" || ns.ID == (NamespaceID{}) {
-		return
+// settle makes the claimant the owner of the namespaces it is in that are nobody's. A sandbox
+// takes precedence over what was found before by a lesser right.
+func (o *ownership) settle(c claimant) {
+	for _, a := range Axes {
+		id := c.process.id(a)
+		if id == (NamespaceID{}) {
+			continue
+		}
+		if h, taken := o[a][id]; taken && (c.right != bySandbox || h.right <= bySandbox) {
+			continue
+		}
+		o[a][id] = holder{
+			node: c.container == nil, container: c.container, right: c.right, fresh: c.right > bySandbox,
+		}
 	}
-	if _, taken := o[a][ns.ID]; taken {
-		return
-	}
-	o[a][ns.ID] = holder{node: c.container == nil, container: c.container, process: c.process, fresh: fresh}
 }
 
 // seen is the level of one process on one axis, with what it rests on.
@@ -102,31 +191,41 @@ type seen struct {
 	reason string // why the level is Unknown or NotApplicable
 	id     NamespaceID
 	owner  holder
-	made   bool // nobody else holds the namespace
 }
+
+// Reasons why a level is Unknown that are the look's own.
+const (
+	nodeUnknown = "the node's own namespace is not known"
+	notRead     = "its namespace was not read"
+)
 
 // level judges one process of a container on one axis.
 func (o *ownership) level(look *Look, c *ContainerLook, p *Process, a Axis) seen {
 	if c.NotApplicable != "" {
 		return seen{level: NotApplicable, reason: c.NotApplicable}
 	}
-	ns := p.Namespaces[a]
-	if a == User && p.MapsNodeRoot {
-		return seen{level: Host, id: ns.ID, owner: holder{node: true}}
-	}
-	if ns.Reason != "" {
-		return seen{level: Unknown, reason: ns.Reason}
-	}
-	owner, owned := o[a][ns.ID]
-	s := seen{id: ns.ID, owner: owner, made: !owned}
+	ns, node := &p.Namespaces[a], &look.Node[a]
 	switch {
-	case owned && owner.node:
+	case a == User && p.MapsNodeRoot:
+		return seen{level: Host, id: ns.ID, owner: holder{node: true}}
+	case ns.Reason != "":
+		return seen{level: Unknown, reason: ns.Reason}
+	case ns.ID == (NamespaceID{}):
+		return seen{level: Unknown, reason: notRead}
+	}
+	// Every namespace of a container's process has an owner.
+	s := seen{id: ns.ID, owner: o[a][ns.ID]}
+	switch {
+	case s.owner.node:
 		s.level = Host
-	case owned && owner.container.owner() != c.owner():
+	case node.Reason != "":
+		// Two pods on the node's network are not in each other's.
+		s.level, s.reason = Unknown, nodeUnknown+": "+node.Reason
+	case len(node.IDs) == 0:
+		s.level, s.reason = Unknown, nodeUnknown
+	case s.owner.container.owner() != c.owner():
 		s.level = Foreign
-	case look.Node[a].Reason != "":
-		s.level, s.reason = Unknown, "the node's own namespace is not known: "+look.Node[a].Reason
-	case owned && owner.container.ID != c.ID:
+	case s.owner.container.ID != c.ID:
 		s.level = min(Pod, a.ceiling())
 	default:
 		s.level = a.ceiling()

@@ -64,6 +64,7 @@ func Compile(p *v1alpha1.IsolationPolicy) (*Policy, error) {
 	}
 	required, err := requirementOf(p.Spec.Isolation)
 	note("isolation", err)
+	note("portals", unjudged(p.Spec.Portals))
 	c.demand = demand{required: required, portals: portalsOf(p.Spec.Portals)}
 	for i := range p.Spec.Exemptions {
 		e := &p.Spec.Exemptions[i]
@@ -96,41 +97,46 @@ func (p *Policy) Matches(s *Subject) bool {
 }
 
 // covers tells whether the exemption is for the scope; expired is set if only its end is in the way.
-func (e *exemption) covers(s *scope) (covered, expired bool) {
+func (e *exemption) covers(s scope) (covered, expired bool) {
 	if !slices.Contains(e.Namespaces, s.Namespace) ||
 		len(e.ServiceAccounts) > 0 && !slices.Contains(e.ServiceAccounts, s.serviceAccount()) ||
 		s.ephemeral && !e.EphemeralContainers {
 		return false, false
 	}
-	expired = e.Expires != nil && !s.Created.Before(e.Expires.Time)
+	// When the pod was created may not be known: then an exemption that ends does not cover it.
+	expired = e.Expires != nil && (s.Created.IsZero() || !s.Created.Before(e.Expires.Time))
 	return !expired, expired
 }
 
-// relaxed is what remains demanded of the scope after its exemptions, with the names of those
-// that cover it and of those that would but have expired.
-func (p *Policy) relaxed(s *scope) (d demand, by []string, expired []exemption) {
+// relaxed is what remains demanded of the scope after its exemptions. exempt is set if one covers it.
+func (p *Policy) relaxed(s scope) (d demand, exempt bool) {
 	d = p.demand
 	for i := range p.exemptions {
 		e := &p.exemptions[i]
-		covered, over := e.covers(s)
-		if over {
-			expired = append(expired, *e)
+		if covered, _ := e.covers(s); covered {
+			exempt = true
+			d = d.relaxedBy(e)
 		}
-		if !covered {
-			continue
-		}
-		by = append(by, e.Name)
-		for a := range d.required {
-			if e.enough[a] != None && e.enough[a] < d.required[a] {
-				d.required[a] = e.enough[a]
-			}
-		}
-		d.portals = d.portals.openedBy(e.Portals)
 	}
-	return d, by, expired
+	return d, exempt
 }
 
-// describe names an expired exemption for a message.
-func (e *exemption) describe() string {
-	return fmt.Sprintf("exemption %s expired at %s", e.Name, e.Expires.UTC().Format(time.RFC3339))
+// relaxedBy is what remains demanded of whom the exemption covers.
+func (d demand) relaxedBy(e *exemption) demand {
+	for a := range d.required {
+		if e.enough[a] != None && e.enough[a] < d.required[a] {
+			d.required[a] = e.enough[a]
+		}
+	}
+	d.portals = d.portals.openedBy(e.Portals)
+	return d
+}
+
+// describe says why an exemption does not cover a pod that was created then.
+func (e *exemption) describe(created time.Time) string {
+	end := e.Expires.UTC().Format(time.RFC3339)
+	if created.IsZero() {
+		return fmt.Sprintf("exemption %s ends at %s, and when the pod was created is not known", e.Name, end)
+	}
+	return fmt.Sprintf("exemption %s expired at %s", e.Name, end)
 }

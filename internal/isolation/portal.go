@@ -2,7 +2,12 @@
 
 package isolation
 
-import "github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
 
 // portals are what a policy says of the openings beside the namespaces, with what its exemptions
 // add. nil and false: not judged.
@@ -18,11 +23,43 @@ type portalCheck struct {
 	// judged tells whether the policy speaks of the portal.
 	judged func(*portals) bool
 	// causes appends what the scope asks for and the policy does not allow.
-	causes func(*scope, *portals, []cause) []cause
+	causes func(scope, *portals, []cause) []cause
 }
 
 // portalChecks are all portals that are judged, in the order in which they are told.
 var portalChecks = [...]portalCheck{privilegedCheck, hostPathsCheck, hostPortsCheck}
+
+// unjudged is an error if p sets what this version does not judge. The schema refuses it, but the
+// schema in the cluster can be of a later version, and what is forbidden must not pass unseen.
+func unjudged(p *v1alpha1.Portals) error {
+	if p == nil {
+		return nil
+	}
+	if p.Privileged != "" && p.Privileged != v1alpha1.PortalForbid {
+		return fmt.Errorf("privileged: %s is not %s", quote(string(p.Privileged)), v1alpha1.PortalForbid)
+	}
+	var names []string
+	for _, portal := range [...]struct {
+		name string
+		set  bool
+	}{
+		{"procMount", p.ProcMount != ""},
+		{"mountPropagation", p.MountPropagation != ""},
+		{"devices", p.Devices != ""},
+		{"runtimeSockets", p.RuntimeSockets != ""},
+		{"windowsHostProcess", p.WindowsHostProcess != ""},
+		{"hostProbes", p.HostProbes != ""},
+		{"capabilities", p.Capabilities != nil},
+	} {
+		if portal.set {
+			names = append(names, portal.name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return fmt.Errorf("not judged by this version of Bulkhead: %s; remove them, or use a version that judges them", strings.Join(names, ", "))
+}
 
 func portalsOf(p *v1alpha1.Portals) portals {
 	if p == nil {

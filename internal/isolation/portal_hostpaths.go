@@ -30,7 +30,7 @@ var hostPathsCheck = portalCheck{
 	causes: causesHostPaths,
 }
 
-func causesHostPaths(s *scope, p *portals, out []cause) []cause {
+func causesHostPaths(s scope, p *portals, out []cause) []cause {
 	for i := range s.Spec.Volumes {
 		v := &s.Spec.Volumes[i]
 		if v.HostPath == nil {
@@ -53,12 +53,12 @@ func causesHostPaths(s *scope, p *portals, out []cause) []cause {
 	return out
 }
 
-func (s *scope) volumePath(i int) string {
+func (s scope) volumePath(i int) string {
 	return s.Path + ".volumes[" + strconv.Itoa(i) + "].hostPath.path"
 }
 
 // mounts tells whether a container in scope mounts the volume, and whether one may write to it.
-func (s *scope) mounts(volume string) (mounted, writable bool) {
+func (s scope) mounts(volume string) (mounted, writable bool) {
 	s.containers(func(c container) {
 		for i := range c.VolumeMounts {
 			if m := &c.VolumeMounts[i]; m.Name == volume {
@@ -98,7 +98,7 @@ func (a *pathAllowance) allows(hostPath string, writable bool) (covered, ok bool
 	}
 	clean := path.Clean(hostPath)
 	for _, p := range a.prefixes {
-		if !within(clean, path.Clean(p.PathPrefix)) {
+		if !within(clean, p.PathPrefix) {
 			continue
 		}
 		if !p.ReadOnly || !writable {
@@ -118,12 +118,13 @@ func hasDotDot(p string) bool {
 	return false
 }
 
-// within compares by whole elements: /var/log covers /var/log/pods and not /var/logs.
+// within compares by whole elements: /var/log covers /var/log/pods and not /var/logs. A prefix that
+// is not clean covers nothing: the schema refuses it.
 func within(p, prefix string) bool {
 	if prefix == "/" || p == prefix {
 		return true
 	}
-	return strings.HasPrefix(p, prefix+"/")
+	return path.IsAbs(prefix) && strings.HasPrefix(p, prefix+"/")
 }
 
 // String lists what is allowed, for a message.

@@ -26,7 +26,7 @@ var hostPortsCheck = portalCheck{
 	causes: causesHostPorts,
 }
 
-func causesHostPorts(s *scope, p *portals, out []cause) []cause {
+func causesHostPorts(s scope, p *portals, out []cause) []cause {
 	s.containers(func(c container) {
 		for i := range c.Ports {
 			port, field := c.Ports[i].HostPort, "].hostPort"

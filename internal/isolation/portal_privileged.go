@@ -13,7 +13,7 @@ Fields:
 var privilegedCheck = portalCheck{
 	name:   "privileged",
 	judged: func(p *portals) bool { return p.forbidPrivileged },
-	causes: func(s *scope, _ *portals, out []cause) []cause {
+	causes: func(s scope, _ *portals, out []cause) []cause {
 		s.containers(func(c container) {
 			if isPrivileged(c) {
 				out = append(out, privilegedCause(s, c, None))
@@ -27,7 +27,7 @@ func isPrivileged(c container) bool {
 	return c.SecurityContext != nil && isTrue(c.SecurityContext.Privileged)
 }
 
-func privilegedCause(s *scope, c container, claim Level) cause {
+func privilegedCause(s scope, c container, claim Level) cause {
 	return cause{
 		field: s.path(c, ".securityContext.privileged"), value: "true", claim: claim,
 		remedy: "remove it or set it to false",

@@ -61,12 +61,12 @@ type container struct {
 }
 
 // path is the container's place, followed by suffix.
-func (s *scope) path(c container, suffix string) string {
+func (s scope) path(c container, suffix string) string {
 	return s.Path + "." + c.list + "[" + strconv.Itoa(c.index) + "]" + suffix
 }
 
 // containers visits the containers in scope, init containers (sidecars are among them) first.
-func (s *scope) containers(visit func(container)) {
+func (s scope) containers(visit func(container)) {
 	if s.ephemeral {
 		for i := range s.Spec.EphemeralContainers {
 			e := &s.Spec.EphemeralContainers[i]
@@ -86,7 +86,7 @@ func (s *scope) containers(visit func(container)) {
 }
 
 // judges tells whether an ephemeral container is in scope.
-func (s *scope) judges(e *corev1.EphemeralContainer) bool {
+func (s scope) judges(e *corev1.EphemeralContainer) bool {
 	if s.Debug == nil {
 		return true
 	}

@@ -36,7 +36,7 @@ func NewTracker(known []Finding) *Tracker {
 		if !ok || f.Kind != v1alpha1.Escape || f.Evidence == nil {
 			continue
 		}
-		t.memory.escaped[containerAxis{f.ContainerID, a}] = procKey{f.Evidence.PID, f.Evidence.StartTime}
+		t.memory.escaped[containerAxis{f.ContainerID, a}] = procKey{pid: f.Evidence.PID, start: f.Evidence.StartTime}
 	}
 	return t
 }
@@ -96,8 +96,11 @@ func (t *Tracker) Observe(look *Look) (Observation, error) {
 	if r.unexplained {
 		return Observation{}, ErrUnexplained
 	}
+	for i := range r.out.Pods {
+		r.out.Pods[i].Levels.admit()
+	}
 	sortFindings(r.out.Findings)
-	r.after.remember(r.owners)
+	r.after.remember(look, r.owners)
 	t.memory = r.after
 	return r.out, nil
 }
@@ -110,7 +113,28 @@ type round struct {
 	owners *ownership
 	out    Observation
 
+	// from is where the findings of the container that is being observed begin.
+	from int
+
 	unexplained bool
+}
+
+// add adds a finding on the container that is being observed, or counts the process where the
+// finding is known: one cause is one finding, with the worst as its evidence.
+func (r *round) add(f Finding) {
+	for i := r.from; i < len(r.out.Findings); i++ {
+		known := &r.out.Findings[i]
+		if known.Key() != f.Key() {
+			continue
+		}
+		processes := known.Evidence.Processes + f.Evidence.Processes
+		if f.Observed < known.Observed {
+			*known = f
+		}
+		known.Evidence.Processes = processes
+		return
+	}
+	r.out.Findings = append(r.out.Findings, f)
 }
 
 // container observes one container: its first process, then how the others differ from it.
@@ -124,6 +148,7 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 		return oc
 	}
 	r.orphan(c)
+	r.from = len(r.out.Findings)
 	base := r.start(c, first)
 	for _, a := range Axes {
 		s := base[a]
@@ -134,7 +159,9 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 			level = None
 		}
 		if began := r.after.started[c.ID].levels[a]; began.Known() {
-			s.level = began
+			s.level, s.reason = began, ""
+		} else if s.level == Unknown && c.Claim[a] != None {
+			s.level = min(c.Claim[a], a.ceiling())
 		}
 		oc.Levels[a] = Lowest(level, r.others(c, first, a, s))
 	}
@@ -178,8 +205,9 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 	// Levels go with the container's ID: ending the first process does not make another one,
 	// that has escaped, the measure.
 	started := r.before.started[c.ID]
-	if started.process != first.key() {
-		started.process, started.since = first.key(), r.look.At
+	started.owner = c.owner()
+	if started.process != first.whole() {
+		started.process, started.since = first.whole(), r.look.At
 	}
 	confirmed := r.look.At.Sub(started.since) >= ConfirmAfter
 	for _, a := range Axes {
@@ -187,8 +215,8 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 		if former, ok := r.before.escaped[containerAxis{c.ID, a}]; ok && !started.levels[a].Known() {
 			r.after.escaped[containerAxis{c.ID, a}] = former
 		}
-		r.explain(a, first, now[a])
-		if !confirmed && (now[a].level == Foreign || now[a].level.Below(c.Claim[a])) {
+		r.explain(now[a])
+		if !confirmed && c.doubtful(a, now[a].level) {
 			// runc's init looks like this for a moment: nothing is known yet, either way.
 			r.out.Pending = true
 			now[a] = seen{level: Unknown, reason: notConfirmed, id: now[a].id}
@@ -201,16 +229,20 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 	return now
 }
 
+// doubtful tells whether a first process's level must be confirmed: less than was promised or,
+// where nothing is promised, nothing at all. Of a sandbox nothing is promised ever, and a container
+// runtime separates no time namespaces.
+func (c *ContainerLook) doubtful(a Axis, level Level) bool {
+	return level == Foreign || level.Below(c.Claim[a]) ||
+		level == Host && c.Claim[a] == None && a != Time && !c.Sandbox
+}
+
 // notConfirmed is why a level is Unknown for the moment; it is no finding.
 const notConfirmed = "seen once, not confirmed yet"
 
 // explain notes whether a namespace needs the processes outside of containers to be explained.
-func (r *round) explain(a Axis, p *Process, s seen) {
-	ns := ownedNamespace{a, s.id}
-	switch {
-	case s.made && (r.look.OutsideRead || r.before.made[ns] == p.key()):
-		r.after.made[ns] = p.key()
-	case (s.made || s.owner.fresh) && !r.look.OutsideRead:
+func (r *round) explain(s seen) {
+	if s.owner.fresh && !r.look.OutsideRead {
 		r.unexplained = true
 	}
 }
@@ -221,77 +253,65 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 		level := now[a].level
 		if !started.levels[a].Known() {
 			started.levels[a] = level
-			if r.before.escaped[containerAxis{c.ID, a}] == first.key() {
+			if r.before.escaped[containerAxis{c.ID, a}] == first.whole() {
 				started.levels[a] = Lowest(c.Claim[a], a.ceiling())
 			}
 		}
 		began := started.levels[a]
 		switch {
 		case level.Below(began):
-			r.out.Findings = append(r.out.Findings,
-				escapeFinding(c, a, seen{level: began}, first, now[a]))
+			r.add(escapeFinding(c, a, seen{level: began}, first, now[a]))
 		case level == Foreign || !c.Sandbox && c.Claim[a] != None && level.Below(c.Claim[a]):
-			r.out.Findings = append(r.out.Findings, startFinding(c, a, first, now[a]))
+			r.add(startFinding(c, a, first, now[a]))
 		}
 	}
 }
 
-// others is the lowest level of the container's other processes that is confirmed to be below
-// the first's; None if there is none.
+// others is the lowest level of the container's other processes, those left out of which it is
+// not confirmed that they are below where the container started; None if there are none.
 func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Level {
 	lowest := None
-	var finding *Finding
 	for i := range c.Processes {
 		p := &c.Processes[i]
 		if p == first {
 			continue
 		}
 		s := r.owners.level(r.look, c, p, a)
-		r.explain(a, p, s)
-		if !s.level.Known() {
+		r.explain(s)
+		escaped := s.level.Below(base.level) || !base.level.Known() && s.level.Below(Pod)
+		drifted := !c.Sandbox && s.level.Below(c.Claim[a])
+		if !escaped && (!c.Sandbox || !s.level.Known()) {
+			// No less than at the start, which can be less than the first process has by now.
 			lowest = Lowest(lowest, s.level)
-			continue
 		}
-		if !s.level.Below(base.level) && !(base.level == Unknown && s.level < Pod) {
-			continue
-		}
-		if !r.confirmed(c, a, p, s) {
+		switch {
+		case !escaped && !drifted:
+		case !r.confirmed(c, a, p):
 			r.out.Pending = true
-			continue
-		}
-		if finding == nil || s.level < lowest {
-			f := escapeFinding(c, a, base, p, s)
-			if finding != nil {
-				f.Evidence.Processes += finding.Evidence.Processes
+		case !escaped:
+			r.add(startFinding(c, a, p, s))
+		default:
+			lowest = Lowest(lowest, s.level)
+			if base.level.Known() {
+				r.add(escapeFinding(c, a, base, p, s))
 			}
-			finding = &f
-		} else {
-			finding.Evidence.Processes++
 		}
-		lowest = Lowest(lowest, s.level)
-	}
-	if finding != nil && base.level != Unknown {
-		r.out.Findings = append(r.out.Findings, *finding)
 	}
 	return lowest
 }
 
 // confirmed remembers a suspicion, and tells whether it is more than one look's: the same process
-// again, or another one of the container in the same namespace. The latter leaves out processes
-// whose parent is outside the container, for every exec starts with such a one.
-func (r *round) confirmed(c *ContainerLook, a Axis, p *Process, s seen) bool {
-	inside := c.has(p.PPID)
-	same := suspicion{c.ID, a, s.id, p.key()}
-	since := r.before.suspicionAt(same, r.look.At)
-	r.after.suspicions[same] = since
-	confirmed := r.look.At.Sub(since) >= ConfirmAfter
-	if inside {
-		any := suspicion{c.ID, a, s.id, procKey{}}
-		since := r.before.suspicionAt(any, r.look.At)
-		r.after.suspicions[any] = since
-		confirmed = confirmed || r.look.At.Sub(since) >= ConfirmAfter
+// again, or another one of the container. The latter leaves out processes whose parent is outside
+// the container, for every exec starts with such a one.
+func (r *round) confirmed(c *ContainerLook, a Axis, p *Process) bool {
+	since := r.after.suspect(suspicion{c.ID, a, p.key()}, r.before, r.look.At)
+	if c.has(p.PPID) {
+		any := r.after.suspect(suspicion{container: c.ID, axis: a}, r.before, r.look.At)
+		if any.Before(since) {
+			since = any
+		}
 	}
-	return confirmed
+	return r.look.At.Sub(since) >= ConfirmAfter
 }
 
 // unverified reports what of a container could not be seen: once for all axes if the reason is

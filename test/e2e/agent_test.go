@@ -7,7 +7,6 @@ package e2e
 import (
 	"context"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +15,12 @@ import (
 	. "github.com/onsi/gomega"
 	. "github.com/onsi/gomega/gstruct"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -133,7 +136,7 @@ var _ = Describe("The agent", func() {
 })
 
 var _ = Describe("The token of an agent", func() {
-	It("writes the report of its own node, and nobody else's", func() {
+	It("writes the report of its own node, and nobody else's", func(ctx context.Context) {
 		var pods corev1.PodList
 		Expect(k.get(&pods, "pods", "-n", "bulkhead-system", "-l", "app.kubernetes.io/component=agent")).To(Succeed())
 		if len(pods.Items) < 2 {
@@ -143,15 +146,12 @@ var _ = Describe("The token of an agent", func() {
 		token := strings.TrimSpace(k.mustKubectl("-n", "bulkhead-system", "create", "token", "bulkhead-agent",
 			"--bound-object-kind=Pod", "--bound-object-name="+own.Name, "--bound-object-uid="+string(own.UID)))
 		holder := k.withToken(token)
-		write := func(node string) (string, error) {
-			return holder.kubectl("", "patch", "nodeisolationreport", node, "--subresource=status",
-				"--type=merge", "-p", `{"status":{"truncated":false}}`)
+		write := func(ctx context.Context, node string) error {
+			report := &v1alpha1.NodeIsolationReport{ObjectMeta: metav1.ObjectMeta{Name: node}}
+			return holder.Status().Patch(ctx, report, client.RawPatch(types.MergePatchType, []byte(`{"status":{"truncated":false}}`)))
 		}
-		out, err := write(own.Spec.NodeName)
-		Expect(err).NotTo(HaveOccurred(), out)
-		out, err = write(other.Spec.NodeName)
-		Expect(err).To(HaveOccurred(), out)
-		Expect(out).To(ContainSubstring("may not write for " + other.Spec.NodeName))
+		Expect(write(ctx, own.Spec.NodeName)).To(Succeed())
+		Expect(write(ctx, other.Spec.NodeName)).To(MatchError(ContainSubstring("may not write for " + other.Spec.NodeName)))
 	})
 })
 
@@ -200,15 +200,16 @@ func (c *cluster) nsenter(namespace, name string) (end func(pid int64)) {
 	}
 }
 
-// withToken is the cluster as the holder of a token sees it.
-func (c *cluster) withToken(token string) *cluster {
+// withToken is a client that has nothing but a token.
+func (c *cluster) withToken(token string) client.Client {
 	GinkgoHelper()
-	config, err := clientcmd.LoadFromFile(c.kubeconfig)
+	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
-	for name := range config.AuthInfos {
-		config.AuthInfos[name] = &api.AuthInfo{Token: token}
-	}
-	file := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
-	Expect(clientcmd.WriteToFile(*config, file)).To(Succeed())
-	return &cluster{kubeconfig: file, binary: c.binary}
+	config = rest.AnonymousClientConfig(config)
+	config.BearerToken = token
+	scheme := runtime.NewScheme()
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	holder, err := client.New(config, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	return holder
 }

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// Whose a process is. Its cgroup says so, but root in a container that reaches the node's cgroups
+// can move itself into others. Its pid namespace says so too, where the container has one of its
+// own, and that cannot be forged: setns(2) leads down into pid namespaces, never up or sideways. So
+//
+//   - a process in a container's own pid namespace is that container's, whatever its cgroup says;
+//   - unless its cgroup is of a container that shares the node's pid namespace: from there a
+//     process can go down into others, and then the intruder is to blame and not its host;
+//   - within one pod the cgroup tells the containers apart.
+
+// record is a process with what its cgroup says.
+type record struct {
+	isolation.Process
+	by      Attribution
+	threads int
+}
+
+// home is the container that a pid namespace belongs to, by the namespace's first process.
+type home struct {
+	first processKey
+	at    Attribution
+}
+
+// processKey identifies a process across looks.
+type processKey struct {
+	pid   int
+	start uint64
+}
+
+func keyOf(p *isolation.Process) processKey { return processKey{p.PID, p.StartTime} }
+
+func older(p, q *isolation.Process) bool {
+	return p.StartTime < q.StartTime || p.StartTime == q.StartTime && p.PID < q.PID
+}
+
+// homes are pid namespaces with the containers they belong to. They are kept from look to look, so
+// that moving a namespace's first process to another cgroup changes nothing.
+type homes map[isolation.NamespaceID]home
+
+// homesOf finds the home of every pid namespace that is not the node's.
+func homesOf(records []record, node *isolation.NodeNamespaces, before homes) homes {
+	if len(node.IDs) == 0 {
+		return nil
+	}
+	first := make(map[isolation.NamespaceID]*record)
+	for i := range records {
+		r := &records[i]
+		ns := r.Namespaces[isolation.PID]
+		if ns.Reason != "" || isNodes(node, ns.ID) {
+			continue
+		}
+		if other := first[ns.ID]; other == nil || older(&r.Process, &other.Process) {
+			first[ns.ID] = r
+		}
+	}
+	after := make(homes, len(first))
+	for id, r := range first {
+		key := keyOf(&r.Process)
+		if known, ok := before[id]; ok && known.first == key {
+			after[id] = known
+			continue
+		}
+		// A runtime may make the process before it moves it into the container's cgroup.
+		if r.by.Container != "" {
+			at := r.by
+			at.Disagreement = ""
+			after[id] = home{first: key, at: at}
+		}
+	}
+	return after
+}
+
+func isNodes(node *isolation.NodeNamespaces, id isolation.NamespaceID) bool {
+	for _, own := range node.IDs {
+		if own == id {
+			return true
+		}
+	}
+	return false
+}
+
+// of is the home of a process; ok is false if it has none, as in the node's pid namespace.
+func (h homes) of(p *isolation.Process) (Attribution, bool) {
+	ns := p.Namespaces[isolation.PID]
+	if ns.Reason != "" {
+		return Attribution{}, false
+	}
+	home, ok := h[ns.ID]
+	return home.at, ok
+}
+
+// sameOwner tells whether two attributions are of one pod, or of one container in no pod.
+func sameOwner(x, y *Attribution) bool {
+	if x.PodUID != "" || y.PodUID != "" {
+		return x.PodUID == y.PodUID
+	}
+	return x.Container == y.Container
+}
+
+// enclosed are the containers (by ID) whose processes cannot be in another's pid namespace: their
+// own first process is in one of its own, or of its pod.
+func (h homes) enclosed(records []record) map[string]bool {
+	first := make(map[string]*record)
+	for i := range records {
+		r := &records[i]
+		if r.by.Container == "" {
+			continue
+		}
+		if at, ok := h.of(&r.Process); ok && !sameOwner(&at, &r.by) {
+			// Not at home here: it says nothing about the container that its cgroup names.
+			continue
+		}
+		if other := first[r.by.Container]; other == nil || older(&r.Process, &other.Process) {
+			first[r.by.Container] = r
+		}
+	}
+	enclosed := make(map[string]bool, len(first))
+	for id, r := range first {
+		_, enclosed[id] = h.of(&r.Process)
+	}
+	return enclosed
+}
+
+// group is a container with its processes.
+type group struct {
+	at        Attribution
+	processes []isolation.Process
+}
+
+// assignment is whose every process of a look is.
+type assignment struct {
+	// groups in order of first appearance.
+	groups []*group
+	// outside are the processes in no container.
+	outside []isolation.Process
+	// disputed are processes whose v1 hierarchies name different pods.
+	disputed []dispute
+}
+
+// dispute is a process that v1 hierarchies attribute to different pods.
+type dispute struct {
+	at      Attribution
+	process isolation.Process
+	between string
+}
+
+// assign decides whose every process is. Records are in ascending order of PID.
+func assign(records []record, h homes) *assignment {
+	enclosed := h.enclosed(records)
+	a := &assignment{}
+	groups := make(map[string]*group)
+	contained := make(map[int]bool, len(records))
+	owners := make([]Attribution, len(records))
+	for i := range records {
+		owners[i] = h.owner(&records[i], enclosed)
+		if owners[i].Container != "" {
+			contained[records[i].PID] = true
+		}
+	}
+	parents := parentsOf(records)
+	for i := range records {
+		r, at := &records[i], owners[i]
+		if at.Container == "" {
+			if at.PodUID == "" || isHelper(r, h, parents, contained) {
+				a.outside = append(a.outside, r.Process)
+				continue
+			}
+			at.Container = strayID(at.PodUID)
+		}
+		g := groups[at.Container]
+		if g == nil {
+			g = &group{at: at}
+			groups[at.Container] = g
+			a.groups = append(a.groups, g)
+		}
+		g.processes = append(g.processes, r.Process)
+		if r.by.Disagreement != "" {
+			a.disputed = append(a.disputed, dispute{at, r.Process, r.by.Disagreement})
+		}
+	}
+	return a
+}
+
+// owner is whose one process is.
+func (h homes) owner(r *record, enclosed map[string]bool) Attribution {
+	at, ok := h.of(&r.Process)
+	switch {
+	case !ok:
+		return r.by
+	case r.by.nobody() || r.by.Container == "" && sameOwner(&at, &r.by):
+		return at
+	case sameOwner(&at, &r.by):
+		return r.by
+	case r.by.Container != "" && !enclosed[r.by.Container]:
+		return r.by
+	default:
+		return at
+	}
+}
+
+// strayPrefix begins the ID that stands for what is in a pod's cgroup and in no container's.
+const strayPrefix = "pod-"
+
+// strayID is the ID of the container that a pod's processes in no container are counted as.
+func strayID(podUID string) string { return strayPrefix + podUID }
+
+// parentsOf maps the processes of a look to their parents.
+func parentsOf(records []record) map[int]int {
+	parents := make(map[int]int, len(records))
+	for i := range records {
+		parents[records[i].PID] = records[i].PPID
+	}
+	return parents
+}
+
+// isHelper tells whether a process in a pod's cgroup and in no container's is the runtime's, as
+// CRI-O's conmon is: it is in the node's pid namespace, and does not descend from a container.
+func isHelper(r *record, h homes, parents map[int]int, contained map[int]bool) bool {
+	if r.Namespaces[isolation.PID].Reason != "" {
+		return false
+	}
+	if _, inside := h.of(&r.Process); inside {
+		return false
+	}
+	// As many steps as there are processes, for a chain that is read while it changes may loop.
+	pid := r.PPID
+	for range parents {
+		if contained[pid] {
+			return false
+		}
+		parent, ok := parents[pid]
+		if !ok {
+			break
+		}
+		pid = parent
+	}
+	return true
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package agent is the witness on a node: it reads the kernel's view of the containers there, and
+// tells it as a NodeIsolationReport. It judges nothing by policy and changes nothing on the node.
+//
+// The way through the package:
+//
+//	attribution.go, cgroup_path.go  whose a process is, by its cgroups (pure)
+//	assign.go                       whose it is by its pid namespace, which cannot be forged (pure)
+//	directory.go, identify.go       what the API knows of a container; sandboxes and strays (pure)
+//	looker.go, read.go, threads.go  one look: /proc -> isolation.Look
+//	selftest.go                     what the agent lacks to see everything
+//	report.go                       an observation as the status of a report (pure)
+//	kube.go, publish.go             pods of this node; report and lease
+//	loop.go, pace.go, run.go        when to look and when to write
+//
+// The command "scan" uses the [Looker] without a [Directory].
+package agent

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/procns"
+)
+
+// helperEnv makes the test binary a process that does nothing, or that does what it names.
+const helperEnv = "AGENT_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(helperEnv) {
+	case "":
+		os.Exit(m.Run())
+	case "thread":
+		// One thread goes elsewhere and stays there.
+		go func() {
+			runtime.LockOSThread()
+			if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			fmt.Println("ready")
+			select {}
+		}()
+	default:
+		fmt.Println("ready")
+	}
+	// Until the test ends, or closes standard input.
+	_, _ = os.Stdin.Read(make([]byte, 1))
+}
+
+// own are the kinds of namespaces that a runtime makes for a container.
+const own = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
+// helper starts a process in namespaces of its own, moves it into the cgroup if there is one, and
+// ends it with the test.
+func helper(t *testing.T, what string, flags uintptr, cgroup string) int {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
+	cmd.Env = []string{helperEnv + "=" + what}
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: 0}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			t.Skipf("uid %d may not make namespaces: %v", os.Geteuid(), err)
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatalf("the helper did not start: %v", err)
+	}
+	if cgroup != "" {
+		if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cmd.Process.Pid
+}
+
+// inPIDNamespaceOf starts a process in another's pid namespace and otherwise where the test is, as
+// nsenter --pid does.
+func inPIDNamespaceOf(t *testing.T, pid int) int {
+	t.Helper()
+	started := make(chan int, 1)
+	go func() {
+		defer close(started)
+		// Never unlocked, so that the thread ends here: setns changes where its children go.
+		runtime.LockOSThread()
+		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", pid))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = ns.Close() }()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWPID); err != nil {
+			t.Errorf("enter the pid namespace of %d: %v", pid, err)
+			return
+		}
+		started <- helper(t, "sleep", 0, "")
+	}()
+	entered, ok := <-started
+	if !ok {
+		t.FailNow()
+	}
+	return entered
+}
+
+// cgroupOf makes the cgroup of a container of a pod, below one of the test's own, in the first
+// hierarchy that will do.
+func cgroupOf(t *testing.T, uid, id string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make cgroups")
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if fields[2] != "cgroup2" && (fields[2] != "cgroup" || !strings.Contains(fields[3], "pids")) {
+			continue
+		}
+		top := filepath.Join(fields[1], "bulkhead-test-"+strconv.Itoa(os.Getpid()))
+		parts := []string{top, filepath.Join(top, "kubepods"), filepath.Join(top, "kubepods", "pod"+uid)}
+		parts = append(parts, filepath.Join(parts[2], id))
+		if err := os.MkdirAll(parts[3], 0o755); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		t.Cleanup(func() {
+			for _, dir := range slices.Backward(parts) {
+				// A cgroup that was just emptied is busy for a moment.
+				for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+					if err := unix.Rmdir(dir); !errors.Is(err, unix.EBUSY) {
+						break
+					}
+				}
+			}
+		})
+		return parts[3]
+	}
+	t.Skipf("no hierarchy in which cgroups can be made: %v", failed)
+	return ""
+}
+
+// realWitness is a witness of this machine, for one pod.
+func realWitness(t *testing.T) *witness {
+	t.Helper()
+	tree, err := procns.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tree.Close() })
+	w := &witness{
+		Looker: NewLooker(tree, pods{web()}, LookerOptions{}),
+		t:      t, tracker: isolation.NewTracker(nil), now: start,
+	}
+	if _, err := w.Look(w.now, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range w.Problems() {
+		if p.Reason != ReasonReadRefused {
+			t.Skipf("this machine does not let itself be looked at: %s", p.Message)
+		}
+	}
+	return w
+}
+
+// ofWeb are the processes of the test's container and what was found of it.
+func ofWeb(o isolation.Observation) (pids []int, findings map[string]*isolation.Finding) {
+	for i := range o.Containers {
+		if c := &o.Containers[i]; c.Name == "app" {
+			for j := range c.Processes {
+				pids = append(pids, c.Processes[j].PID)
+			}
+		}
+	}
+	findings = make(map[string]*isolation.Finding)
+	for i := range o.Findings {
+		if f := &o.Findings[i]; f.Pod.Name == "web" {
+			findings[string(f.Kind)+" "+f.Axis] = f
+		}
+	}
+	return pids, findings
+}
+
+func names(findings map[string]*isolation.Finding) []string {
+	var out []string
+	for name := range findings {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestARealContainer(t *testing.T) {
+	cgroup := cgroupOf(t, uid, proctest.ID("a"))
+	first := helper(t, "sleep", own, cgroup)
+	w := realWitness(t)
+	pids, findings := ofWeb(w.settled())
+	same(t, pids, []int{first})
+	same(t, names(findings), []string(nil))
+
+	t.Run("that a process left for the node's namespaces", func(t *testing.T) {
+		out := helper(t, "sleep", 0, cgroup)
+		w.look(time.Second)
+		pids, findings := ofWeb(w.look(2 * time.Second))
+		same(t, pids, []int{first, out})
+		same(t, names(findings), []string{"Escape ipc", "Escape mount", "Escape network", "Escape pid", "Escape uts"})
+		if f := findings["Escape mount"]; f != nil {
+			same(t, []int{f.Evidence.PID}, []int{out})
+			same(t, f.Evidence.Owner, "node")
+		}
+	})
+	t.Run("in whose pid namespace a process is, from no cgroup of any container", func(t *testing.T) {
+		in := inPIDNamespaceOf(t, first)
+		w.look(time.Second)
+		pids, findings := ofWeb(w.look(2 * time.Second))
+		same(t, pids, []int{first, in})
+		same(t, names(findings), []string{"Escape ipc", "Escape mount", "Escape network", "Escape uts"})
+	})
+	t.Run("in which a process makes namespaces for itself, which is fine", func(t *testing.T) {
+		w.look(time.Second)
+		nested := helper(t, "sleep", own, cgroup)
+		w.look(2 * time.Second)
+		pids, findings := ofWeb(w.look(2 * time.Second))
+		same(t, pids, []int{first, nested})
+		same(t, names(findings), []string(nil))
+	})
+	t.Run("one thread of which went elsewhere, below its own, which is fine", func(t *testing.T) {
+		threaded := helper(t, "thread", own, cgroup)
+		w.look(time.Second)
+		pids, findings := ofWeb(w.look(2 * time.Second))
+		same(t, pids, []int{first, threaded, threaded})
+		same(t, names(findings), []string(nil))
+	})
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/procns"
+)
+
+// Threads can leave the mount, network, ipc, uts and cgroup namespaces of their process alone
+// (setns(2), unshare(2)). Nothing in the process tells, so each thread has to be read. A node can
+// have very many: a look reads so many of them, and the next goes on where it ended. Processes in
+// which a thread was found elsewhere are read by every look, so that it can be confirmed.
+
+// threadKinds are the kinds in which threads of one process can differ.
+var threadKinds = [...]procns.Kind{procns.Net, procns.IPC, procns.UTS, procns.Mnt, procns.Cgroup}
+
+// sweep is how far the reading of threads has come.
+type sweep struct {
+	// budget is how many threads this look may still read.
+	budget int
+	// after is the process after which this look began; last is the last one that was in turn.
+	after, last int
+	// full is set if the budget ended before the processes did.
+	full bool
+	// suspects are processes with a thread elsewhere, of the look before and of this one.
+	suspects, found map[int]bool
+}
+
+// begin starts a look.
+func (s *sweep) begin(budget int) {
+	s.after = s.last
+	if !s.full {
+		s.after = 0
+	}
+	s.suspects = s.found
+	s.found, s.full, s.last, s.budget = make(map[int]bool), false, s.after, budget
+}
+
+// turn tells whether the threads of a process are to be read in this look.
+func (s *sweep) turn(pid, threads int) bool {
+	if s.suspects[pid] {
+		return true
+	}
+	if pid <= s.after || s.full {
+		return false
+	}
+	// One process may exceed the budget, or its turn would never come.
+	if threads > s.budget && s.last != s.after {
+		s.full = true
+		return false
+	}
+	s.budget -= threads
+	s.last = pid
+	return true
+}
+
+// threadsOf adds a record for every thread that is elsewhere than its process was seen.
+func (l *Looker) threadsOf(p procns.Process, process *record) {
+	if !l.sweep.turn(process.PID, process.threads) {
+		return
+	}
+	tids, err := p.Threads()
+	if err != nil {
+		return
+	}
+	for _, tid := range tids {
+		if tid == process.PID || tid == process.TID {
+			continue
+		}
+		t, err := p.Thread(tid)
+		if err != nil {
+			continue // it has ended
+		}
+		if r, ok := l.strayed(t, process); ok {
+			l.sweep.found[process.PID] = true
+			l.records = append(l.records, r)
+		}
+		_ = t.Close() // nothing was written
+	}
+}
+
+// strayed reads a thread. ok is false if it is where its process is, or has ended.
+func (l *Looker) strayed(t procns.Process, process *record) (r record, ok bool) {
+	r = *process
+	r.TID, r.threads = t.PID, 0
+	for _, kind := range threadKinds {
+		if !l.link(t, kind, &r.Process) {
+			return r, false
+		}
+		own, leaders := &r.Namespaces[kind], &process.Namespaces[kind]
+		if own.Reason != "" && leaders.Reason != "" {
+			*own = *leaders
+		}
+		ok = ok || *own != *leaders
+	}
+	if !ok {
+		return r, false
+	}
+	stat, err := t.Stat()
+	if errors.Is(err, procns.ErrGone) || err == nil && stat.Exited() {
+		return r, false
+	}
+	if err == nil {
+		r.StartTime, r.Command = stat.StartTime, stat.Comm
+	}
+	// It is of its process, not brought in from outside.
+	r.PPID = r.PID
+	return r, true
+}
+
+// sharedByAll stands for the namespaces of a kind that the kernel does not have.
+var sharedByAll = isolation.NamespaceID{Dev: 1}

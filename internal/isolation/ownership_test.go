@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+func TestIntruderIsBlamedAndItsVictimKeepsItsLevel(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app") // older than its victim
+	victim := w.pod("victim").run("app")
+	w.confirmed()
+	intruder.first().fork().enter(victim.first(), isolation.Network, isolation.IPC, isolation.UTS, isolation.Mount, isolation.Cgroup)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign cgroup intruder/app", "Foreign ipc intruder/app", "Foreign mount intruder/app",
+		"Foreign network intruder/app", "Foreign uts intruder/app")
+	expectLevels(t, o, victim, clean)
+	if level := levelsOf(t, o, intruder)[isolation.Mount]; level != isolation.Foreign {
+		t.Errorf("mount is %s", level)
+	}
+	f := o.Findings[2]
+	if f.Evidence.Owner != "ns/victim" || !strings.Contains(f.Message, "the mount namespace of ns/victim/app; its container started at mount Container") {
+		t.Errorf("message %q, evidence %+v", f.Message, f.Evidence)
+	}
+}
+
+func TestContainerThatStartsInAnotherPodsNamespaceIsForeign(t *testing.T) {
+	w := newWorld(t)
+	victim := w.pod("victim").run("app")
+	intruder := w.pod("intruder").run("app")
+	intruder.Claim = but(promised, isolation.Network, isolation.Host)
+	intruder.first().enter(victim.first(), isolation.Network)
+	o := w.observe()
+	expectTold(t, o)
+	expectLevels(t, o, intruder, but(clean, isolation.Network, isolation.Unknown))
+	o = w.later(time.Second)
+	expectTold(t, o, "Foreign network intruder/app")
+	expectLevels(t, o, intruder, but(clean, isolation.Network, isolation.Foreign))
+	expectLevels(t, o, victim, clean)
+}
+
+func TestIntruderIsForeignAfterItsVictimHasGone(t *testing.T) {
+	for name, first := range map[string]bool{"its first process": true, "another process": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			intruder := w.pod("intruder").run("app")
+			victim := w.pod("victim")
+			entered := victim.run("app").first()
+			w.confirmed()
+			p := intruder.first()
+			if !first {
+				p = p.fork()
+			}
+			p.enter(entered, isolation.Network, isolation.Mount)
+			w.confirmed()
+
+			victim.gone()
+			for range 2 {
+				o := w.later(time.Second)
+				expectTold(t, o, "Foreign mount intruder/app", "Foreign network intruder/app")
+				if owner := o.Findings[0].Evidence.Owner; owner != "ns/victim" {
+					t.Errorf("owner %q", owner)
+				}
+			}
+			p.unshare(isolation.Network, isolation.Mount)
+			expectTold(t, w.later(time.Second))
+		})
+	}
+}
+
+func TestIntruderIsBlamedWhenItsVictimsContainerIsRestarted(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	// As with CRI-O: no sandbox holds the namespaces, and the intruder is older than what starts next.
+	victim := w.podWithoutSandbox("victim")
+	former := victim.run("app")
+	w.confirmed()
+	intruder.first().enter(former.first(), isolation.Network)
+	w.confirmed()
+	former.gone()
+	w.later(time.Second)
+	next := victim.run("app")
+	next.first().enter(intruder.first(), isolation.Network)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder/app")
+	expectLevels(t, o, next, clean)
+}
+
+func TestSandboxOutweighsAnOlderIntruderWhenTheAgentIsRestarted(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	victim := w.pod("victim").run("app")
+	intruder.first().enter(victim.first(), isolation.Network)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder/app")
+	w.restart(o.Findings)
+	o = w.confirmed()
+	expectTold(t, o, "Foreign network intruder/app")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestSandboxOutweighsWhatWasFoundWithoutIt(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	victim := w.pod("victim")
+	app := victim.run("app")
+	intruder.first().enter(app.first(), isolation.Network)
+	pause := victim.sandbox.first()
+	own := pause.Namespaces
+	pause.hide("not now", isolation.Network)
+	w.confirmed()
+	pause.Namespaces = own
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder/app")
+	expectLevels(t, o, app, clean)
+}
+
+func TestSandboxThatIsMovedDoesNotTakeItsVictimsNamespace(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder")
+	victim := w.pod("victim").run("app")
+	w.confirmed()
+	// A process that the intruder brought into its sandbox has no right of its own either.
+	intruder.sandbox.first().enter(victim.first(), isolation.Network)
+	intruder.sandbox.first().fork()
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestProcessBesideASandboxHasNoSandboxesRight(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder")
+	helper := intruder.sandbox.first().fork()
+	victim := w.pod("victim").run("app")
+	helper.enter(victim.first(), isolation.Mount)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign mount intruder")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestNamespacesThatAContainerMakesForItselfAreFine(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("browser")
+	w.confirmed()
+	tab := app.first().fork()
+	tab.unshare(isolation.User, isolation.PID, isolation.Network, isolation.Mount, isolation.IPC, isolation.UTS, isolation.Cgroup)
+	tab.fork()
+	for range 2 {
+		o := w.later(time.Second)
+		expectTold(t, o)
+		expectLevels(t, o, app, clean)
+	}
+}
+
+func TestNamespaceThatAnotherPodMadeForItselfIsForeign(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	shell := intruder.first().fork() // older than what it enters
+	victim := w.pod("victim").run("browser")
+	tab := victim.first().fork()
+	tab.unshare(isolation.Network, isolation.Mount)
+	w.confirmed()
+	shell.enter(tab, isolation.Network, isolation.Mount)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign mount intruder/app", "Foreign network intruder/app")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestSiblingsNamespaceIsPod(t *testing.T) {
+	w := newWorld(t)
+	web := w.pod("web")
+	app, proxy := web.run("app"), web.run("proxy")
+	w.confirmed()
+	proxy.first().fork().enter(app.first(), isolation.Mount, isolation.Cgroup)
+	o := w.confirmed()
+	expectTold(t, o, "Escape cgroup web/proxy", "Escape mount web/proxy")
+	expectLevels(t, o, proxy, but(but(clean, isolation.Mount, isolation.Pod), isolation.Cgroup, isolation.Pod))
+	expectLevels(t, o, app, clean)
+	if m := o.Findings[1].Message; !strings.Contains(m, "the mount namespace of ns/web/app, in its own pod; its container started at mount Container") {
+		t.Errorf("message %q", m)
+	}
+}
+
+func TestNamespaceOfAnOlderProcessOutsideIsTheNodes(t *testing.T) {
+	w := newWorld(t)
+	service := w.daemon("private-tmp")
+	service.unshare(isolation.Mount)
+	app := w.pod("web").run("app")
+	app.first().enter(service, isolation.Mount)
+	o := w.confirmed()
+	expectTold(t, o, "Drift mount web/app")
+	expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Host))
+	if owner := o.Findings[0].Evidence.Owner; owner != "node" {
+		t.Errorf("owner %q", owner)
+	}
+
+	w.outsideRead = 0
+	for range 2 {
+		o = w.later(time.Second)
+		expectTold(t, o, "Drift mount web/app")
+		expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Host))
+	}
+	if w.outsideRead != 0 {
+		t.Errorf("the processes outside were read %d times again", w.outsideRead)
+	}
+}
+
+func TestEscapeIntoAServicesNamespaceIsFound(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	shell := app.first().fork()
+	service := w.daemon("private-tmp") // younger than the intruder
+	service.unshare(isolation.Mount)
+	w.confirmed()
+	shell.enter(service, isolation.Mount)
+	expectTold(t, w.confirmed(), "Escape mount web/app")
+}
+
+func TestProcessOutsideThatEntersAContainerChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	old := w.daemon("agent")
+	app := w.pod("web").run("app")
+	w.confirmed()
+	old.enter(app.first(), isolation.Network, isolation.Mount)
+	w.pod("db").run("db") // makes the processes outside be read
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
+func TestNumberThatIsUsedAgainIsAnotherNamespace(t *testing.T) {
+	w := newWorld(t)
+	former := w.pod("former")
+	number := former.run("app").first().Namespaces
+	w.confirmed()
+	former.gone()
+	next := w.pod("next")
+	app := next.run("app")
+	for _, a := range []isolation.Axis{isolation.Network, isolation.IPC, isolation.UTS} {
+		next.sandbox.first().Namespaces[a] = number[a]
+		app.first().Namespaces[a] = number[a]
+	}
+	app.first().Namespaces[isolation.Mount] = number[isolation.Mount]
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
+func TestPodWhoseUIDBecomesKnownIsTheSamePod(t *testing.T) {
+	w := newWorld(t)
+	// A static pod: until its mirror is known it goes by the hash in its cgroup.
+	static := w.podWithoutSandbox("static")
+	setup := static.run("setup")
+	app := static.run("app")
+	app.first().enter(setup.first(), isolation.Network, isolation.IPC, isolation.UTS)
+	for _, c := range []*container{setup, app} {
+		c.Pod = isolation.PodRef{UID: "0123456789abcdef"}
+	}
+	w.confirmed()
+	setup.gone()
+	app.Pod = static.ref
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}

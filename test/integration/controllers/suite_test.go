@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers runs the controllers against a real API server. Agents and replicas of the
+// webhook are played by writing what they would write.
+package controllers
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/controllers"
+)
+
+const installed = v1alpha1.InstallNamespace
+
+var (
+	server  *rest.Config
+	scheme  = runtime.NewScheme()
+	cluster client.WithWatch
+)
+
+func TestControllers(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "controllers")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through make test")
+	ctrl.SetLogger(GinkgoLogr)
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}
+	var err error
+	server, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	cluster, err = client.NewWithWatch(server, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installed}})).To(Succeed())
+})
+
+// start runs the controllers until stop is called or the spec ends.
+func start() (stop func()) {
+	GinkgoHelper()
+	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
+	mgr, err := ctrl.NewManager(server, ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                controllers.PodCache(),
+			&corev1.Secret{}:             here,
+			&coordinationv1.Lease{}:      here,
+			&discoveryv1.EndpointSlice{}: here,
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: controllers.WebhookConfigurationCache(),
+		}},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(controllers.Setup(mgr, controllers.Options{
+		InstallNamespace: installed, ExcludedNamespaces: []string{"kube-system", "legacy"},
+	})).To(Succeed())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	stopped := false
+	stop = func() {
+		GinkgoHelper()
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		var err error
+		Eventually(ended).WithTimeout(soon).Should(Receive(&err))
+		Expect(err).NotTo(HaveOccurred())
+	}
+	DeferCleanup(stop)
+	return stop
+}
