@@ -50,22 +50,22 @@ func (a *Attribution) nobody() bool { return a.PodUID == "" && a.Container == ""
 type attributor struct {
 	// private are the hierarchies that the reader sees from a cgroup namespace of its own: paths
 	// are relative to its own cgroup, and common ancestors are missing.
-	private [maxHierarchies]bool
+	private map[int]bool
 	// self is the reader's own container. In a private hierarchy its path is "/", and its pod's
 	// other containers are "/../<ID>".
 	self Attribution
 }
-
-// maxHierarchies is more than there are v1 controllers; what is beyond is taken as not private.
-const maxHierarchies = 64
 
 // newAttributor learns the reader's view from the cgroups of the node's first process: if these
 // are outside of what the reader sees, its view is private.
 func newAttributor(init procns.Cgroups, self Attribution) *attributor {
 	a := &attributor{self: self}
 	for i := range init {
-		if id := init[i].HierarchyID; id < maxHierarchies {
-			a.private[id] = strings.HasPrefix(init[i].Path, "/..")
+		if strings.HasPrefix(init[i].Path, "/..") {
+			if a.private == nil {
+				a.private = make(map[int]bool)
+			}
+			a.private[init[i].HierarchyID] = true
 		}
 	}
 	return a
@@ -97,7 +97,7 @@ func (a *attributor) of(cgroups procns.Cgroups) Attribution {
 
 // ofEntry attributes by one hierarchy.
 func (a *attributor) ofEntry(entry *procns.CgroupEntry) Attribution {
-	private := entry.HierarchyID < maxHierarchies && a.private[entry.HierarchyID]
+	private := a.private[entry.HierarchyID]
 	if entry.Path == "/" && !private {
 		return Attribution{}
 	}

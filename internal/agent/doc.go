@@ -13,6 +13,7 @@
 //	report.go                       an observation as the status of a report (pure)
 //	kube.go, publish.go             pods of this node; report and lease
 //	loop.go, pace.go, run.go        when to look and when to write
+//	metrics.go, serve.go            what the agent tells of itself
 //
 // The command "scan" uses the [Looker] without a [Directory].
 package agent

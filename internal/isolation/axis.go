@@ -12,6 +12,7 @@ import (
 // everything is shown.
 type Axis uint8
 
+// The axes.
 const (
 	PID Axis = iota
 	Network

@@ -32,15 +32,6 @@ type NodeNamespaces struct {
 	Reason string
 }
 
-func (n *NodeNamespaces) contains(id NamespaceID) bool {
-	for _, own := range n.IDs {
-		if own == id {
-			return true
-		}
-	}
-	return false
-}
-
 // NamespaceID identifies a namespace within one look.
 type NamespaceID struct{ Dev, Inode uint64 }
 

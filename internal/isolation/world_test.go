@@ -166,7 +166,7 @@ func (w *world) daemon(command string) *process {
 // fork starts a child, which is where its parent is.
 func (p *process) fork() *process {
 	child := *p
-	child.Process.PPID = p.PID
+	child.PPID = p.PID
 	child.PID, child.StartTime = int(p.world.number()), p.world.numbers
 	if p.home != nil {
 		p.home.procs = append(p.home.procs, &child)
