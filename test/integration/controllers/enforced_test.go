@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -51,13 +52,10 @@ var _ = Describe("Enforced", func() {
 		certify(ctx, authority())
 		start()
 		endpoints(ctx, "one", "two")
-		Eventually(func(g Gomega) {
-			serves(ctx, "one", p, p.Generation)
-			serves(ctx, "two", p, p.Generation)
-			g.Expect(statusOf(ctx, p)()).To(condition(v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonServed))
-		}).WithTimeout(soon).Should(Succeed())
-		Eventually(statusOf(ctx, p)).WithTimeout(30e9 + soon).Should(SatisfyAny(
-			condition(v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonNotServed),
-			condition(v1alpha1.ConditionEnforced, metav1.ConditionUnknown, v1alpha1.ReasonNobodyServes)))
+		serves(ctx, "one", p, p.Generation)
+		served(ctx, "two", p, p.Generation, 20*time.Second)
+		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(condition(v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonServed))
+		Eventually(statusOf(ctx, p)).WithTimeout(10*time.Second + soon).Should(HaveField("Conditions", ContainElement(SatisfyAll(
+			HaveField("Type", v1alpha1.ConditionEnforced), HaveField("Message", ContainSubstring("two has been silent since"))))))
 	})
 })

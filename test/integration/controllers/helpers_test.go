@@ -180,11 +180,17 @@ func endpoints(ctx context.Context, replicas ...string) {
 // serves makes a replica say that it serves a generation of a policy.
 func serves(ctx context.Context, name string, p *v1alpha1.IsolationPolicy, generation int64) {
 	GinkgoHelper()
+	served(ctx, name, p, generation, 0)
+}
+
+// served makes a replica have said so some time ago.
+func served(ctx context.Context, name string, p *v1alpha1.IsolationPolicy, generation int64, ago time.Duration) {
+	GinkgoHelper()
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: installed, Name: v1alpha1.WebhookLeasePrefix + name}}
 	_, err := controllerutil.CreateOrUpdate(ctx, cluster, lease, func() error {
 		lease.Labels = map[string]string{v1alpha1.LabelLease: v1alpha1.LeaseWebhook}
 		lease.Annotations = map[string]string{v1alpha1.AnnotationServed: v1alpha1.Served{p.UID: generation}.Encode()}
-		lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now()))
+		lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(-ago)))
 		return nil
 	})
 	Expect(err).NotTo(HaveOccurred())
@@ -217,7 +223,7 @@ func uncertify(ctx context.Context) {
 			Isolation: &v1alpha1.Isolation{PID: "Pod"}, Admission: v1alpha1.AdmissionSpec{Action: v1alpha1.Audit},
 		}}
 		g.Expect(cluster.Create(ctx, p, client.DryRunAll)).To(Succeed())
-	}).WithTimeout(soon).WithPolling(time.Second).MustPassRepeatedly(3).Should(Succeed())
+	}).WithTimeout(soon).WithPolling(400 * time.Millisecond).MustPassRepeatedly(3).Should(Succeed())
 }
 
 // statusOf reads a policy's status.

@@ -187,10 +187,12 @@ var _ = Describe("The status of a policy", func() {
 		for i := range 40 {
 			running(ctx, namespace, fmt.Sprintf("pod-%02d", i), a.node, time.Hour)
 		}
-		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(counts(v1alpha1.PodCounts{Matched: 40, Unverified: 40}))
-		took := time.Since(began)
+		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(SatisfyAll(
+			counts(v1alpha1.PodCounts{Matched: 40, Unverified: 40}),
+			HaveField("Conditions", ContainElement(HaveField("Message", HavePrefix("40 of 40 pods that have been running"))))))
 		Eventually(written.Load).WithTimeout(soon).Should(BeNumerically(">=", 1))
-		Expect(written.Load()).To(BeNumerically("<=", 1+int64(took/time.Second)), "in %s", took)
+		n, took := written.Load(), time.Since(began)
+		Expect(n).To(BeNumerically("<=", 1+int64(took/time.Second)), "in %s", took)
 
 		Expect(cluster.Get(ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
 		Consistently(func(g Gomega) {
