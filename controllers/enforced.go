@@ -15,7 +15,7 @@ import (
 
 // replicaLease is how long a replica is believed to serve after it last said so; it says so three
 // times as often.
-const replicaLease = 30 * time.Second
+const replicaLease = v1alpha1.WebhookLeaseSeconds * time.Second
 
 // enforced decides the condition Enforced: every ready endpoint of the webhook's Service serves this
 // generation of the policy, and the API server has been told to ask for it.

@@ -21,7 +21,8 @@ const named = 3
 // verified decides the condition Verified over the pods that a policy matches.
 //
 // A pod counts when it has been Running for a minute. A younger one is neither held against the
-// policy nor taken for it, as long as there is one that counts. If there is none, True still needs
+// policy nor taken for it, as long as there is one that counts – unless it was seen to breach: the
+// minute is for what has not been looked at yet. If there is none, True still needs
 // to be seen: it is True only if every running pod was observed as required already, and Unknown
 // until then, for at most a minute. So True always means that somebody looked, or that there is
 // nothing to look at; and who waits for it after the first pod need not wait for the minute.
@@ -30,6 +31,8 @@ func verified(now time.Time, pods []assessed, next *alarm) metav1.Condition {
 	for i := range pods {
 		p := &pods[i]
 		switch {
+		case p.Class == isolation.Breached:
+			settled, bad = append(settled, p), append(bad, p)
 		case !p.running:
 		case now.Before(p.since.Add(settling)):
 			young = append(young, p)
@@ -48,7 +51,7 @@ func verified(now time.Time, pods []assessed, next *alarm) metav1.Condition {
 		c.Message = "the policy matches no pod"
 	case len(bad) > 0:
 		c.Status, c.Reason = metav1.ConditionFalse, reasonOf(bad)
-		c.Message = fmt.Sprintf("%d of %d pods that have been running for a minute were not observed as required: %s",
+		c.Message = fmt.Sprintf("%d of %d pods were not observed as required: %s",
 			len(bad), len(settled), nameSome(bad))
 	case len(settled) > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonObserved

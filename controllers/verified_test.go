@@ -33,15 +33,15 @@ func TestVerified(t *testing.T) {
 			[]corev1.Pod{old}, []string{"old"}, nil, metav1.ConditionTrue, v1alpha1.ReasonObserved, "1 of 1 pods"},
 		"an old pod that was not": {
 			[]corev1.Pod{old}, nil, nil, metav1.ConditionFalse, v1alpha1.ReasonUnverified,
-			"1 of 1 pods that have been running for a minute were not observed as required: shop/old (the agent of node one has not seen it)"},
+			"1 of 1 pods were not observed as required: shop/old (the agent of node one has not seen it)"},
 		"an old pod that breaches beside one that was not observed": {
 			[]corev1.Pod{running("a", time.Hour), running("b", time.Hour), old}, []string{"old"}, []string{"b"},
 			metav1.ConditionFalse, v1alpha1.ReasonBreached,
-			"2 of 3 pods that have been running for a minute were not observed as required: shop/b (pid was observed as Host, Container is required); shop/a"},
+			"2 of 3 pods were not observed as required: shop/b (pid was observed as Host, Container is required); shop/a"},
 		"a young pod that was not observed yet, beside an old one that was": {
 			[]corev1.Pod{old, young}, []string{"old"}, nil, metav1.ConditionTrue, v1alpha1.ReasonObserved, "1 of 1 pods"},
 		"a young pod that breaches, beside an old one that does not": {
-			[]corev1.Pod{old, young}, []string{"old"}, []string{"young"}, metav1.ConditionTrue, v1alpha1.ReasonObserved, "1 of 1 pods"},
+			[]corev1.Pod{old, young}, []string{"old"}, []string{"young"}, metav1.ConditionFalse, v1alpha1.ReasonBreached, "1 of 2 pods were not observed as required: shop/young"},
 		"a young pod alone that was not observed yet": {
 			[]corev1.Pod{young}, nil, nil, metav1.ConditionUnknown, v1alpha1.ReasonLooking, "0 of 1 pods"},
 		"a young pod alone that was observed already": {

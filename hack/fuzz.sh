@@ -6,6 +6,6 @@ grep -rl --include='*_test.go' '^func Fuzz' api controllers internal | xargs -n1
 while read -r package; do
 	for target in $(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' "$package" | cut -c6- | sort -u); do
 		echo "== $package $target"
-		go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
+		go test "./$package" -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 5x </dev/null
 	done
 done

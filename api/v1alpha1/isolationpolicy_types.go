@@ -192,10 +192,10 @@ type IsolationPolicyStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// pods counts the pods that the policy matches.
 	// +optional
-	Pods PodCounts `json:"pods,omitzero"`
+	Pods PodCounts `json:"pods"`
 	// nodes counts the nodes on which matched pods run.
 	// +optional
-	Nodes NodeCounts `json:"nodes,omitzero"`
+	Nodes NodeCounts `json:"nodes"`
 	// findings are the worst ones, worst first, at most 50 of findingsTotal.
 	// +optional
 	// +listType=atomic
@@ -275,8 +275,10 @@ const (
 	// no replica has said what it serves.
 	ConditionEnforced = "Enforced"
 	// ConditionVerified: True when every matching pod that has been Running for a minute was
-	// observed at or above its requirement. False with reason Breached or Unverified otherwise;
-	// a pod that no agent has seen is unverified, never compliant.
+	// observed at or above its requirement, or when none is matched (NoPods). False with reason
+	// Breached as soon as a pod was observed below it, and with reason Unverified if one was not
+	// observed within its minute: a pod that no agent has seen is unverified, never compliant.
+	// Unknown with reason Looking while all that there is are younger pods, not all observed yet.
 	ConditionVerified = "Verified"
 )
 

@@ -43,6 +43,10 @@ const (
 // three times as often.
 const AgentLeaseSeconds = 120
 
+// WebhookLeaseSeconds is how long a manager replica is believed to serve after it last said so; it
+// says so three times as often.
+const WebhookLeaseSeconds = 30
+
 // Served tells which generation of which policy a replica's webhook judges by.
 type Served map[types.UID]int64
 

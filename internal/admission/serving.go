@@ -20,7 +20,7 @@ import (
 
 const (
 	// renewEvery so often the Lease is written; it is stale after three times as long.
-	renewEvery = 10 * time.Second
+	renewEvery = v1alpha1.WebhookLeaseSeconds * time.Second / 3
 	// writeAtMost once in so long.
 	writeAtMost = time.Second
 	// writeTimeout bounds one write.
@@ -92,7 +92,7 @@ func (p *publisher) leaseOf(served v1alpha1.Served, now time.Time) *coordination
 		WithAnnotations(map[string]string{v1alpha1.AnnotationServed: served.Encode()}).
 		WithSpec(coordinationv1.LeaseSpec().
 			WithHolderIdentity(p.podName).
-			WithLeaseDurationSeconds(int32(3 * renewEvery / time.Second)).
+			WithLeaseDurationSeconds(v1alpha1.WebhookLeaseSeconds).
 			WithRenewTime(metav1.NewMicroTime(now)))
 	if p.podUID != "" {
 		lease.WithOwnerReferences(appliedmetav1.OwnerReference().

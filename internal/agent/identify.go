@@ -5,14 +5,9 @@ package agent
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
-
-// missingAfter is how long a container that the API calls running may have no process: the status
-// follows the end of a container after some seconds.
-const missingAfter = 15 * time.Second
 
 // What is unknown to the API, by reason.
 const (
@@ -141,29 +136,18 @@ func (g *group) first() *isolation.Process {
 	return first
 }
 
-// absent are containers that the API calls running and of which no process was seen: at once where
-// the node's kernel does not show them, else after [missingAfter]. since tells since when, from
-// look to look.
-func absent(seen []isolation.ContainerLook, x *index, since map[string]time.Time, now time.Time) ([]isolation.ContainerLook, map[string]time.Time) {
+// absent are containers that the API calls running and of which no process was seen.
+func absent(seen []isolation.ContainerLook, x *index) []isolation.ContainerLook {
 	here := make(map[string]bool, len(seen))
 	for i := range seen {
 		here[seen[i].ID] = true
 	}
 	var looks []isolation.ContainerLook
-	missing := make(map[string]time.Time)
 	for i := range x.pods {
 		pod := &x.pods[i]
 		for j := range pod.Containers {
 			c := &pod.Containers[j]
 			if !c.Running || here[c.ID] {
-				continue
-			}
-			first, ok := since[c.ID]
-			if !ok {
-				first = now
-			}
-			missing[c.ID] = first
-			if pod.NotApplicable == "" && now.Sub(first) < missingAfter {
 				continue
 			}
 			looks = append(looks, isolation.ContainerLook{
@@ -172,7 +156,7 @@ func absent(seen []isolation.ContainerLook, x *index, since map[string]time.Time
 			})
 		}
 	}
-	return looks, missing
+	return looks
 }
 
 // sortContainers puts containers in an order that does not change from look to look.

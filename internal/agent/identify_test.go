@@ -117,10 +117,12 @@ func TestSandboxesAreToldByFactsWhereNoAPITells(t *testing.T) {
 func TestAContainerThatRunsAndHasNoProcess(t *testing.T) {
 	tree := proctest.New(t)
 	w := watch(t, tree, pods{web()})
-	if o := w.settled(); len(o.Containers) > 0 {
-		t.Errorf("missed at once: %v", told(o))
+	o := w.settled()
+	same(t, o.Pods[0].Levels, isolation.Fill(isolation.Unknown))
+	if len(o.Findings) > 0 {
+		t.Errorf("told at once: %v", told(o))
 	}
-	o := w.look(missingAfter)
+	o = w.look(isolation.MissingAfter)
 	same(t, told(o), []string{"Unverified shop/web"})
 	same(t, o.Pods[0].Levels, isolation.Fill(isolation.Unknown))
 

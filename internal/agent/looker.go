@@ -45,9 +45,8 @@ type Looker struct {
 	opts LookerOptions
 	self int // the reader's own pid
 
-	homes   homes
-	missing map[string]time.Time
-	sweep   sweep
+	homes homes
+	sweep sweep
 
 	// Of the look that is being taken, and then of the last one.
 	node       procns.NodeNamespaces
@@ -94,9 +93,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 		look.Outside = a.outside
 	}
 	look.Containers = identify(a.groups, x)
-	missing, since := absent(look.Containers, x, l.missing, now)
-	l.missing = since
-	look.Containers = append(look.Containers, missing...)
+	look.Containers = append(look.Containers, absent(look.Containers, x)...)
 	sortContainers(look.Containers)
 	l.disputed = a.disputed
 	l.stats = statsOf(len(pids), look)

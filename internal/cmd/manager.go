@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -110,10 +111,14 @@ func (o *managerOptions) run(ctx context.Context) error {
 // cache keeps in memory what is judged, and no Secret but the one with the webhook's certificate.
 func (o *managerOptions) cache() cache.Options {
 	here := cache.ByObject{Namespaces: map[string]cache.Config{o.namespace: {}}}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Pod{}:                controllers.PodCache(),
-		&corev1.Secret{}:             admission.SecretCache(o.namespace),
-		&coordinationv1.Lease{}:      here,
-		&discoveryv1.EndpointSlice{}: here,
-	}}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:    controllers.PodCache(),
+			&corev1.Secret{}: admission.SecretCache(o.namespace),
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: controllers.WebhookConfigurationCache(),
+			&coordinationv1.Lease{}:                                   here,
+			&discoveryv1.EndpointSlice{}:                              here,
+		},
+	}
 }

@@ -84,3 +84,26 @@ func tenPolicies(tb testing.TB) []*isolation.Policy {
 	}
 	return policies
 }
+
+// BenchmarkObserve takes a look into account of 110 pods with two containers of ten processes,
+// in which nothing has changed: what the agent computes at most looks of a full node.
+func BenchmarkObserve(b *testing.B) {
+	w := newWorld(b)
+	for i := range 110 {
+		p := w.pod(fmt.Sprintf("pod-%d", i))
+		for _, name := range []string{"app", "proxy"} {
+			c := p.run(name)
+			for range 9 {
+				c.first().fork()
+			}
+		}
+	}
+	w.confirmed()
+	look := w.look(false)
+	b.ReportAllocs()
+	for b.Loop() {
+		if o, err := w.tracker.Observe(look); err != nil || len(o.Findings) > 0 {
+			b.Fatal(err, o.Findings)
+		}
+	}
+}

@@ -15,6 +15,6 @@
 //	portal_*.go            the openings beside the namespaces, one portal one file
 //	policy.go, judge.go    a compiled IsolationPolicy, and its judgement of a subject
 //	look.go, ownership.go  what the kernel showed, and whose each namespace is
-//	tracker.go             levels and findings, confirmed over several looks
+//	tracker.go, round.go   levels and findings, confirmed over several looks
 //	assess.go              a policy's judgement of a running pod
 package isolation

@@ -168,6 +168,15 @@ exemptions:
 	expectMessages(t, p.Judge(subject(t, "hostPID: true\nhostIPC: true")),
 		needsPod+" (exemption e expired at 2025-12-31T23:00:00Z)",
 		"ipc: spec.hostIPC is true and claims Host, Pod is required: remove it or set it to false")
+
+	// Two axes may have one field.
+	p = policy(t, `
+isolation: {network: Pod, uts: Pod}
+exemptions:
+- {name: e, reason: r, namespaces: [shop], isolation: {network: Host}, expires: "2026-01-01T00:00:00Z"}`)
+	expectMessages(t, p.Judge(subject(t, "hostNetwork: true")),
+		"network: spec.hostNetwork is true and claims Host, Pod is required: remove it or set it to false (exemption e expired at 2026-01-01T00:00:00Z)",
+		"uts: spec.hostNetwork is true and claims Host, Pod is required: remove it or set it to false")
 }
 
 func TestExemptionDoesNotArmWhatThePolicyDoesNotJudge(t *testing.T) {

@@ -10,13 +10,15 @@ type memory struct {
 	// owners: whose a namespace was, those of the node apart.
 	owners map[ownedNamespace]holder
 	// where the processes of containers were: they witness that a namespace is still the same.
-	where map[procKey][NumAxes]NamespaceID
+	where map[procKey]*[NumAxes]NamespaceID
 	// started: where containers began, by container ID.
 	started map[string]start
 	// suspicions: what a second look must confirm, since when.
 	suspicions map[suspicion]time.Time
 	// strays: since when a container has been unknown to the API.
 	strays map[string]time.Time
+	// missing: since when a container that should run has had no process.
+	missing map[string]time.Time
 	// escaped: first processes that a former life of the agent knew to have escaped.
 	escaped map[containerAxis]procKey
 }
@@ -50,10 +52,11 @@ type suspicion struct {
 func newMemory() memory {
 	return memory{
 		owners:     make(map[ownedNamespace]holder),
-		where:      make(map[procKey][NumAxes]NamespaceID),
+		where:      make(map[procKey]*[NumAxes]NamespaceID),
 		started:    make(map[string]start),
 		suspicions: make(map[suspicion]time.Time),
 		strays:     make(map[string]time.Time),
+		missing:    make(map[string]time.Time),
 		escaped:    make(map[containerAxis]procKey),
 	}
 }
@@ -69,10 +72,30 @@ func (m *memory) remember(look *Look, o *ownership) {
 	}
 	for i := range look.Containers {
 		processes := look.Containers[i].Processes
+		var last *[NumAxes]NamespaceID
 		for j := range processes {
-			m.where[processes[j].key()] = processes[j].ids()
+			// Most processes of a container are where the one before is.
+			if ids := processes[j].ids(); last == nil || ids != *last {
+				kept := ids
+				last = &kept
+			}
+			m.where[processes[j].key()] = last
 		}
 	}
+}
+
+// left tells the axes on which a container's first process has left where it was, after it had
+// been confirmed where the container started.
+func (m *memory) left(c *ContainerLook, first *Process) (axes [NumAxes]bool) {
+	was, known := m.where[first.key()]
+	if !known {
+		return axes
+	}
+	levels := m.started[c.ID].levels
+	for _, a := range Axes {
+		axes[a] = levels[a].Known() && was[a] != (NamespaceID{}) && was[a] != first.id(a)
+	}
+	return axes
 }
 
 // suspect remembers a suspicion, and tells since when there is one: now, if there was none before.

@@ -11,7 +11,8 @@ import "slices"
 //  3. whoever it was found to belong to before;
 //  4. the earliest of the first processes of containers and the processes outside of containers,
 //     which are the node's;
-//  5. the earliest of the other processes: a container made it for itself, below its own.
+//  5. the earliest of the other processes: a container made it for itself, below its own. First
+//     processes are among them where they are no longer where their container started.
 //
 // What was found before holds as long as one of the processes that were in the namespace then still
 // is: so an intruder does not become the owner by outliving whose namespace it entered, and a
@@ -44,6 +45,9 @@ type claimant struct {
 	container *ContainerLook // nil outside of containers
 	process   *Process
 	right     right
+	// left tells the axes on which a first process has left the namespace it started in: so it
+	// came into another, and was not put there.
+	left [NumAxes]bool
 }
 
 // ownershipOf decides for every namespace of a look.
@@ -57,15 +61,11 @@ func ownershipOf(look *Look, before *memory) *ownership {
 	}
 	names := withoutProcesses(look)
 	o.recall(look, names, before)
-	claimants := claimantsOf(look, names)
-	for _, c := range claimants {
-		if c.right == byStart && c.container != nil && c.container.Sandbox {
-			c.right = bySandbox
-			o.settle(c)
+	claimants := claimantsOf(look, names, before)
+	for _, right := range [...]right{bySandbox, byStart, byMaking} {
+		for i := range claimants {
+			o.settle(&claimants[i], right)
 		}
-	}
-	for _, c := range claimants {
-		o.settle(c)
 	}
 	return &o
 }
@@ -96,13 +96,21 @@ func (o *ownership) recall(look *Look, names []ContainerLook, before *memory) {
 	}
 	for i := range look.Containers {
 		processes := look.Containers[i].Processes
+		var witness *Process
 		for j := range processes {
-			was, ok := before.where[processes[j].key()]
+			p := &processes[j]
+			if witness != nil && p.Namespaces == witness.Namespaces {
+				continue // one is enough
+			}
+			was, ok := before.where[p.key()]
 			if !ok {
 				continue
 			}
+			if p.ids() == *was {
+				witness = p
+			}
 			for _, a := range Axes {
-				id := processes[j].id(a)
+				id := p.id(a)
 				if id == (NamespaceID{}) || id != was[a] {
 					continue
 				}
@@ -133,29 +141,29 @@ func (h holder) recalled(present, renamed map[string]*ContainerLook) holder {
 	return h
 }
 
-// claimantsOf are all processes that may own a namespace, those with the better right first and
-// then the earliest.
-func claimantsOf(look *Look, names []ContainerLook) []claimant {
+// claimantsOf are all processes that may own a namespace, the earliest first.
+func claimantsOf(look *Look, names []ContainerLook, before *memory) []claimant {
 	var all []claimant
 	for i := range look.Containers {
 		c := &look.Containers[i]
 		first := c.first()
 		for j := range c.Processes {
 			p := &c.Processes[j]
-			right := byMaking
-			if p == first {
-				right = byStart
+			switch {
+			case p == first && c.Sandbox:
+				all = append(all, claimant{&names[i], p, bySandbox, before.left(c, p)})
+			case p == first:
+				all = append(all, claimant{&names[i], p, byStart, before.left(c, p)})
+			case p.Namespaces != first.Namespaces:
+				all = append(all, claimant{container: &names[i], process: p, right: byMaking})
 			}
-			all = append(all, claimant{&names[i], p, right})
 		}
 	}
 	for i := range look.Outside {
-		all = append(all, claimant{nil, &look.Outside[i], byStart})
+		all = append(all, claimant{process: &look.Outside[i], right: byStart})
 	}
 	slices.SortStableFunc(all, func(x, y claimant) int {
 		switch {
-		case x.right != y.right:
-			return int(x.right) - int(y.right)
 		case x.process.StartTime != y.process.StartTime:
 			if x.process.StartTime < y.process.StartTime {
 				return -1
@@ -168,20 +176,22 @@ func claimantsOf(look *Look, names []ContainerLook) []claimant {
 	return all
 }
 
-// settle makes the claimant the owner of the namespaces it is in that are nobody's. A sandbox
-// takes precedence over what was found before by a lesser right.
-func (o *ownership) settle(c claimant) {
+// settle makes the claimant the owner of the namespaces it is in by that right and that are
+// nobody's. A sandbox takes precedence over what was found before by a lesser right.
+func (o *ownership) settle(c *claimant, by right) {
 	for _, a := range Axes {
+		own := c.right
+		if c.left[a] {
+			own = byMaking
+		}
 		id := c.process.id(a)
-		if id == (NamespaceID{}) {
+		if own != by || id == (NamespaceID{}) {
 			continue
 		}
-		if h, taken := o[a][id]; taken && (c.right != bySandbox || h.right <= bySandbox) {
+		if h, taken := o[a][id]; taken && (by != bySandbox || h.right <= bySandbox) {
 			continue
 		}
-		o[a][id] = holder{
-			node: c.container == nil, container: c.container, right: c.right, fresh: c.right > bySandbox,
-		}
+		o[a][id] = holder{node: c.container == nil, container: c.container, right: by, fresh: by != bySandbox}
 	}
 }
 

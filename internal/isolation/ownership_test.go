@@ -73,6 +73,22 @@ func TestIntruderIsForeignAfterItsVictimHasGone(t *testing.T) {
 	}
 }
 
+func TestIntruderThatIsJoinedByAnotherIsForeignAfterItsVictimHasGone(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	joins, enters := intruder.first().fork(), intruder.first().fork()
+	victim := w.pod("victim")
+	enters.enter(victim.run("app").first(), isolation.Network)
+	w.confirmed()
+	victim.gone()
+	joins.enter(enters, isolation.Network)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder/app")
+	if n := o.Findings[0].Evidence.Processes; n != 2 {
+		t.Errorf("%d processes", n)
+	}
+}
+
 func TestIntruderIsBlamedWhenItsVictimsContainerIsRestarted(t *testing.T) {
 	w := newWorld(t)
 	intruder := w.pod("intruder").run("app")
@@ -222,6 +238,71 @@ func TestEscapeIntoAServicesNamespaceIsFound(t *testing.T) {
 	expectTold(t, w.confirmed(), "Escape mount web/app")
 }
 
+func TestFirstProcessThatEntersAYoungerServicesNamespaceIsFound(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	w.confirmed()
+	service := w.daemon("private-tmp")
+	service.unshare(isolation.Mount)
+	app.first().enter(service, isolation.Mount)
+	for range 2 {
+		o := w.later(time.Second)
+		expectTold(t, o, "Escape mount web/app")
+		expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Host))
+	}
+}
+
+func TestFirstProcessThatEntersAYoungerContainersNamespaceIsBlamed(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder").run("app")
+	w.confirmed()
+	// Both happens between two looks.
+	victim := w.pod("victim").run("app")
+	intruder.first().enter(victim.first(), isolation.Mount, isolation.PID)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign mount intruder/app", "Foreign pid intruder/app")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestSandboxThatEntersAYoungerPodsNamespaceIsBlamed(t *testing.T) {
+	w := newWorld(t)
+	intruder := w.pod("intruder")
+	w.confirmed()
+	victim := w.pod("victim").run("app")
+	intruder.sandbox.first().enter(victim.first(), isolation.Network)
+	o := w.confirmed()
+	expectTold(t, o, "Foreign network intruder")
+	expectLevels(t, o, victim, clean)
+}
+
+func TestNamespaceThatIsReadAgainIsStillTheContainers(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	w.confirmed()
+	own := app.first().Namespaces[isolation.Mount]
+	app.first().hide("not now", isolation.Mount)
+	w.later(time.Second)
+	app.first().Namespaces[isolation.Mount] = own
+	w.daemon("nsenter").enter(app.first(), isolation.Mount)
+	o := w.later(time.Second)
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
+func TestRuntimesInitThatIsEnteredWhileItStartsOwnsItsNamespaces(t *testing.T) {
+	w := newWorld(t)
+	web := w.pod("web")
+	app := web.add("app")
+	app.start("runc:[2:INIT]")
+	w.observe()
+	app.first().enter(web.sandbox.first(), isolation.Network, isolation.IPC, isolation.UTS)
+	app.first().unshare(isolation.PID, isolation.Mount, isolation.Cgroup)
+	w.daemon("hook").enter(app.first(), isolation.Mount)
+	o := w.later(time.Second)
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
 func TestProcessOutsideThatEntersAContainerChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	old := w.daemon("agent")
@@ -250,6 +331,37 @@ func TestNumberThatIsUsedAgainIsAnotherNamespace(t *testing.T) {
 	o := w.confirmed()
 	expectTold(t, o)
 	expectLevels(t, o, app, clean)
+}
+
+func TestNumberThatIsUsedAgainByAProcessThatIsKnownIsAnotherNamespace(t *testing.T) {
+	w := newWorld(t)
+	former := w.pod("former")
+	number := former.run("app").first().Namespaces[isolation.Mount]
+	app := w.pod("web").run("app")
+	child := app.first().fork()
+	w.confirmed()
+	former.gone()
+	child.Namespaces[isolation.Mount] = number
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
+func TestOwnerIsCalledByTheNameThatIsKnownByNow(t *testing.T) {
+	w := newWorld(t)
+	intruder, victim := w.pod("intruder").run("app"), w.pod("victim").run("app")
+	name := victim.Pod
+	victim.Pod, victim.pod.sandbox.Pod = isolation.PodRef{UID: name.UID}, isolation.PodRef{UID: name.UID}
+	intruder.first().fork().enter(victim.first(), isolation.Network)
+	o := w.confirmed()
+	if owner := o.Findings[0].Evidence.Owner; owner != "pod uid-victim" {
+		t.Errorf("owner %q", owner)
+	}
+	victim.Pod, victim.pod.sandbox.Pod = name, name
+	o = w.later(time.Second)
+	if owner := o.Findings[0].Evidence.Owner; owner != "ns/victim" {
+		t.Errorf("owner %q", owner)
+	}
 }
 
 func TestPodWhoseUIDBecomesKnownIsTheSamePod(t *testing.T) {

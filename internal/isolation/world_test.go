@@ -14,7 +14,7 @@ import (
 
 // world is a node with its pods, of which looks are taken.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	tracker *isolation.Tracker
 	now     time.Time
 	// blind is why the node's own namespaces are not known, per axis.
@@ -66,7 +66,7 @@ func but(v isolation.Vector, a isolation.Axis, l isolation.Level) isolation.Vect
 	return v
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, tracker: isolation.NewTracker(nil), now: noon}
 	w.init = &process{world: w, Process: isolation.Process{PID: 1, StartTime: 1, Command: "systemd"}}
 	w.init.unshare(isolation.Axes[:]...)
