@@ -192,10 +192,10 @@ type IsolationPolicyStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// pods counts the pods that the policy matches.
 	// +optional
-	Pods PodCounts `json:"pods"`
+	Pods PodCounts `json:"pods,omitzero"`
 	// nodes counts the nodes on which matched pods run.
 	// +optional
-	Nodes NodeCounts `json:"nodes"`
+	Nodes NodeCounts `json:"nodes,omitzero"`
 	// findings are the worst ones, worst first, at most 50 of findingsTotal.
 	// +optional
 	// +listType=atomic
