@@ -189,7 +189,7 @@ var _ = Describe("The status of a policy", func() {
 		}
 		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(SatisfyAll(
 			counts(v1alpha1.PodCounts{Matched: 40, Unverified: 40}),
-			HaveField("Conditions", ContainElement(HaveField("Message", HavePrefix("40 of 40 pods that have been running"))))))
+			HaveField("Conditions", ContainElement(HaveField("Message", HavePrefix("40 of 40 pods were not observed"))))))
 		Eventually(written.Load).WithTimeout(soon).Should(BeNumerically(">=", 1))
 		n, took := written.Load(), time.Since(began)
 		Expect(n).To(BeNumerically("<=", 1+int64(took/time.Second)), "in %s", took)
