@@ -295,6 +295,5 @@ const (
 	ReasonBreached      = "Breached"
 	ReasonUnverified    = "Unverified"
 	ReasonLooking       = "Looking"
-	ReasonDegraded      = "Degraded"
 	ReasonEstablished   = "Established"
 )
