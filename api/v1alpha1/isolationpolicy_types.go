@@ -105,7 +105,9 @@ type AdmissionEngine string
 const (
 	// EngineWebhook: the manager's validating webhook.
 	EngineWebhook AdmissionEngine = "Webhook"
-	// EngineValidatingAdmissionPolicy: CEL inside the API server. Not built yet.
+	// EngineValidatingAdmissionPolicy: the policy is compiled to a ValidatingAdmissionPolicy and
+	// its binding, which the API server evaluates itself (KEP-3488): no webhook is in the way, and
+	// it holds while no replica of the manager is up.
 	EngineValidatingAdmissionPolicy AdmissionEngine = "ValidatingAdmissionPolicy"
 )
 
@@ -114,10 +116,9 @@ type AdmissionSpec struct {
 	// action: Deny, Warn or Audit.
 	// +required
 	Action AdmissionAction `json:"action"`
-	// engine: Webhook.
+	// engine: Webhook asks the manager, ValidatingAdmissionPolicy the API server itself.
 	// +optional
 	// +kubebuilder:default=Webhook
-	// +kubebuilder:validation:XValidation:rule="self != 'ValidatingAdmissionPolicy'",message="engine ValidatingAdmissionPolicy is not built yet, and is refused so that nobody believes it enforces; use Webhook"
 	Engine AdmissionEngine `json:"engine,omitempty"`
 }
 
@@ -204,11 +205,42 @@ type IsolationPolicyStatus struct {
 	// findingsTotal is the number of findings, those that found no place in the list included.
 	// +optional
 	FindingsTotal int32 `json:"findingsTotal,omitempty"`
+	// exemptions tells of each exemption whether it is used, in the order of the spec.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Exemptions []ExemptionStatus `json:"exemptions,omitempty"`
 	// conditions: Accepted, Enforced and Verified.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ExemptionState says whether an exemption is needed.
+//
+// +kubebuilder:validation:Enum=InUse;Unused;Expired
+type ExemptionState string
+
+const (
+	// ExemptionInUse: without it at least one pod would violate the policy.
+	ExemptionInUse ExemptionState = "InUse"
+	// ExemptionUnused: no pod needs it. It can be removed.
+	ExemptionUnused ExemptionState = "Unused"
+	// ExemptionExpired: it covers no pod that is created now. Pods that were created before may
+	// still be covered: they are counted.
+	ExemptionExpired ExemptionState = "Expired"
+)
+
+// ExemptionStatus is what is known about one exemption.
+type ExemptionStatus struct {
+	// name of the exemption.
+	Name string `json:"name"`
+	// state: InUse, Unused or Expired.
+	State ExemptionState `json:"state"`
+	// pods that have not ended and need it.
+	Pods int32 `json:"pods"`
 }
 
 // MaxPolicyFindings bounds the list of findings in a policy's status.
@@ -271,7 +303,9 @@ const (
 	// it cannot be compiled, which the schema should have refused.
 	ConditionAccepted = "Accepted"
 	// ConditionEnforced: True when every ready replica behind the webhook Service serves this
-	// generation of the policy and the API server has been told to ask for it. Unknown while
+	// generation of the policy and the API server has been told to ask for it (engine Webhook), or
+	// when the generated ValidatingAdmissionPolicy and its binding are in place and the API server
+	// has observed them without type warnings (engine ValidatingAdmissionPolicy). Unknown while
 	// no replica has said what it serves.
 	ConditionEnforced = "Enforced"
 	// ConditionVerified: True when every matching pod that has been Running for a minute was
@@ -290,6 +324,9 @@ const (
 	ReasonNotServed     = "NotServed"
 	ReasonNotConfigured = "NotConfigured"
 	ReasonNobodyServes  = "NobodyServes"
+	ReasonCompiled      = "Compiled"
+	ReasonNotCompiled   = "NotCompiled"
+	ReasonTypeWarnings  = "TypeWarnings"
 	ReasonObserved      = "Observed"
 	ReasonNoPods        = "NoPods"
 	ReasonBreached      = "Breached"

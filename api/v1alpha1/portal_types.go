@@ -19,36 +19,39 @@ type Allow string
 const PortalAllow Allow = "Allow"
 
 // Portals are the openings that a pod can ask for beside the namespaces. A portal left out is
-// not judged; `{}` and an empty list allow nothing.
+// not judged; an empty list of what is allowed allows nothing. All containers are judged: init
+// containers, sidecars, regular and ephemeral ones.
+//
+// A privileged container claims all capabilities, an unmasked /proc and all devices, so it also
+// violates those portals.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="!has(self.procMount)",message="procMount is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.mountPropagation)",message="mountPropagation is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.devices)",message="devices is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.runtimeSockets)",message="runtimeSockets is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it (a hostPaths allow list keeps the sockets out)"
-// +kubebuilder:validation:XValidation:rule="!has(self.windowsHostProcess)",message="windowsHostProcess is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.hostProbes)",message="hostProbes is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.capabilities)",message="capabilities is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
 type Portals struct {
 	// privileged: containers with all capabilities, all devices and an unmasked /proc.
 	// +optional
 	Privileged Forbid `json:"privileged,omitempty"`
-	// procMount: a /proc whose masks are lifted. Not judged yet.
+	// procMount: a /proc whose masks are lifted (securityContext.procMount other than Default,
+	// with and without hostUsers: false), and privileged containers.
 	// +optional
 	ProcMount Forbid `json:"procMount,omitempty"`
-	// mountPropagation: mounts made in the container that appear on the node. Not judged yet.
+	// mountPropagation: mounts that travel between the node and a container, in either direction
+	// (volumeMounts[*].mountPropagation other than None).
 	// +optional
 	MountPropagation Forbid `json:"mountPropagation,omitempty"`
-	// devices: block devices given to a container. Not judged yet.
+	// devices: devices of the node: raw block volumes (volumeDevices), hostPath volumes of type
+	// CharDevice or BlockDevice or that reach /dev, and privileged containers.
 	// +optional
 	Devices Forbid `json:"devices,omitempty"`
-	// runtimeSockets: sockets that command the container runtime or the kubelet. Not judged yet.
+	// runtimeSockets: hostPath volumes that reach a socket which commands a container runtime or
+	// the kubelet: one of them, a folder that holds one, or a named pipe of Windows.
 	// +optional
 	RuntimeSockets Forbid `json:"runtimeSockets,omitempty"`
-	// windowsHostProcess: Windows containers that run as processes of the host. Not judged yet.
+	// windowsHostProcess: Windows containers that run as processes of the host
+	// (windowsOptions.hostProcess of the pod or of a container).
 	// +optional
 	WindowsHostProcess Forbid `json:"windowsHostProcess,omitempty"`
-	// hostProbes: probes and lifecycle hooks that name a host. Not judged yet.
+	// hostProbes: probes and lifecycle hooks that name a host, to which the kubelet connects from
+	// the node's network; 127.0.0.1 counts too.
 	// +optional
 	HostProbes Forbid `json:"hostProbes,omitempty"`
 	// hostPaths: volumes that show a part of the node's file system.
@@ -57,42 +60,35 @@ type Portals struct {
 	// hostPorts: ports of the node that lead into a container.
 	// +optional
 	HostPorts *HostPortsPortal `json:"hostPorts,omitempty"`
-	// capabilities: Linux capabilities that a container may not add. Not judged yet.
+	// capabilities: Linux capabilities that a container may not add.
 	// +optional
 	Capabilities *CapabilitiesPortal `json:"capabilities,omitempty"`
 }
 
 // ExemptPortals are the portals that an exemption opens: Allow for switches, what is allowed in
-// addition otherwise.
+// addition otherwise. Only what is named is opened: for a privileged container that means every
+// portal of the policy that it violates.
 //
 // +kubebuilder:validation:MinProperties=1
-// +kubebuilder:validation:XValidation:rule="!has(self.procMount) && !has(self.mountPropagation) && !has(self.devices) && !has(self.runtimeSockets) && !has(self.windowsHostProcess) && !has(self.hostProbes) && !has(self.capabilities)",message="this version of Bulkhead judges privileged, hostPaths and hostPorts only; the other portals need no exemption yet: remove them"
 type ExemptPortals struct {
 	// +optional
 	Privileged Allow `json:"privileged,omitempty"`
-	// Not judged yet.
 	// +optional
 	ProcMount Allow `json:"procMount,omitempty"`
-	// Not judged yet.
 	// +optional
 	MountPropagation Allow `json:"mountPropagation,omitempty"`
-	// Not judged yet.
 	// +optional
 	Devices Allow `json:"devices,omitempty"`
-	// Not judged yet.
 	// +optional
 	RuntimeSockets Allow `json:"runtimeSockets,omitempty"`
-	// Not judged yet.
 	// +optional
 	WindowsHostProcess Allow `json:"windowsHostProcess,omitempty"`
-	// Not judged yet.
 	// +optional
 	HostProbes Allow `json:"hostProbes,omitempty"`
 	// +optional
 	HostPaths *HostPathsPortal `json:"hostPaths,omitempty"`
 	// +optional
 	HostPorts *HostPortsPortal `json:"hostPorts,omitempty"`
-	// Not judged yet.
 	// +optional
 	Capabilities *ExemptCapabilities `json:"capabilities,omitempty"`
 }
@@ -143,22 +139,27 @@ type PortRange struct {
 
 // CapabilitiesPortal forbids Linux capabilities.
 type CapabilitiesPortal struct {
-	// forbid lists capabilities without their CAP_ prefix.
+	// forbid lists capabilities that no container may add. ALL forbids to add any. A container
+	// that adds ALL, or is privileged, adds each of them.
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Forbid []Capability `json:"forbid"`
 }
 
 // ExemptCapabilities opens capabilities that a policy forbids.
 type ExemptCapabilities struct {
+	// allow lists capabilities that may be added; ALL stands for all of them.
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Allow []Capability `json:"allow"`
 }
 
-// Capability is the name of a Linux capability (capabilities(7)), with or without CAP_.
+// Capability is the name of a Linux capability (capabilities(7)), such as SYS_ADMIN, or ALL. It is
+// compared without regard to case and to a leading CAP_.
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:Pattern=`^[A-Za-z_]+$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_]+$')",message="a capability is a name such as SYS_ADMIN, or ALL"
 type Capability string

@@ -21,6 +21,8 @@ const (
 	WebhookSecretName = "bulkhead-webhook-cert"
 	// PodWebhookPath is where pods and their ephemeral containers are judged.
 	PodWebhookPath = "/validate-pods"
+	// TemplateWebhookPath is where the pod templates of workloads are judged, to warn.
+	TemplateWebhookPath = "/validate-templates"
 	// PolicyWebhookPath is where policies are judged.
 	PolicyWebhookPath = "/validate-policies"
 

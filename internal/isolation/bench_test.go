@@ -31,7 +31,8 @@ func BenchmarkJudge(b *testing.B) {
 // servingPod is a pod as deployments have it: two containers, one init container, six volumes.
 func servingPod() *corev1.Pod {
 	no, yes := false, true
-	secured := &corev1.SecurityContext{Privileged: &no, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes}
+	secured := &corev1.SecurityContext{Privileged: &no, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_BIND_SERVICE"}}}
 	mounts := []corev1.VolumeMount{
 		{Name: "config", MountPath: "/etc/app", ReadOnly: true}, {Name: "tls", MountPath: "/tls", ReadOnly: true},
 		{Name: "data", MountPath: "/data"}, {Name: "tmp", MountPath: "/tmp"}, {Name: "logs", MountPath: "/logs", ReadOnly: true},
@@ -70,9 +71,11 @@ func tenPolicies(tb testing.TB) []*isolation.Policy {
 				Match:     &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}},
 				Isolation: &v1alpha1.Isolation{PID: "Container", Network: "Pod", IPC: "Pod", UTS: "Pod", Mount: "Container", User: "Pod", Cgroup: "Container"},
 				Portals: &v1alpha1.Portals{
-					Privileged: v1alpha1.PortalForbid,
-					HostPaths:  &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/var/log", ReadOnly: true}}},
-					HostPorts:  &v1alpha1.HostPortsPortal{},
+					Privileged: v1alpha1.PortalForbid, ProcMount: v1alpha1.PortalForbid, MountPropagation: v1alpha1.PortalForbid,
+					Devices: v1alpha1.PortalForbid, RuntimeSockets: v1alpha1.PortalForbid, WindowsHostProcess: v1alpha1.PortalForbid,
+					HostProbes: v1alpha1.PortalForbid, Capabilities: &v1alpha1.CapabilitiesPortal{Forbid: []v1alpha1.Capability{"SYS_ADMIN", "BPF"}},
+					HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/var/log", ReadOnly: true}}},
+					HostPorts: &v1alpha1.HostPortsPortal{},
 				},
 				Admission: v1alpha1.AdmissionSpec{Action: v1alpha1.Deny},
 				Exemptions: []v1alpha1.Exemption{{

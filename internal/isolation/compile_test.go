@@ -42,13 +42,21 @@ func TestPolicyThatCannotBeJudgedByIsRefused(t *testing.T) {
 			"admission: {action: No}\nisolation: {pid: None}",
 			[]string{"spec.admission.action:", "spec.isolation:"},
 		},
-		"portals of a later version": {
-			"portals: {privileged: Forbid, procMount: Forbid, mountPropagation: Forbid, devices: Forbid, runtimeSockets: Forbid, windowsHostProcess: Forbid, hostProbes: Forbid, capabilities: {forbid: []}}",
-			[]string{"spec.portals: not judged by this version of Bulkhead: procMount, mountPropagation, devices, runtimeSockets, windowsHostProcess, hostProbes, capabilities; remove them, or use a version that judges them"},
+		"capabilities that name none": {
+			"portals: {capabilities: {forbid: []}}",
+			[]string{"spec.portals: capabilities.forbid: it is empty and forbids nothing: name capabilities, or ALL"},
+		},
+		"an engine that does not exist": {
+			"isolation: {pid: Pod}\nadmission: {action: Deny, engine: Webhok}",
+			[]string{`spec.admission.engine: "Webhok" is none of Webhook, ValidatingAdmissionPolicy`},
 		},
 		"a switch that is no Forbid": {
 			"portals: {privileged: forbid}",
 			[]string{`spec.portals: privileged: "forbid" is not Forbid`},
+		},
+		"a switch of later versions": {
+			"portals: {hostProbes: Limit}",
+			[]string{`spec.portals: hostProbes: "Limit" is not Forbid`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +77,7 @@ func TestCompiledPolicyKnowsItsObject(t *testing.T) {
 	object := policyNamed(t, "tenants", "admission: {action: Warn}\nisolation: {pid: Container, user: Pod}")
 	object.UID, object.Generation = "uid", 7
 	p := compiled(t, object)
-	if p.Name != "tenants" || p.UID != "uid" || p.Generation != 7 || p.Action != "Warn" {
+	if p.Name != "tenants" || p.UID != "uid" || p.Generation != 7 || p.Action != "Warn" || p.Engine != "Webhook" {
 		t.Errorf("%+v", p)
 	}
 	want := isolation.Vector{isolation.PID: isolation.Container, isolation.User: isolation.Pod}

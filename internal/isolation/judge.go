@@ -87,7 +87,10 @@ func (p *Policy) judge(s scope, j *Judgement) {
 	}
 	for _, v := range remaining {
 		v.Policy = p.Name
-		j.Violations = append(j.Violations, v)
+		// A volume is the same for the pod and for a debug container that mounts it.
+		if !slices.Contains(j.Violations, v) {
+			j.Violations = append(j.Violations, v)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package isolation
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ type Policy struct {
 	UID        types.UID
 	Generation int64
 	Action     v1alpha1.AdmissionAction
+	// Engine carries admission out; never empty.
+	Engine v1alpha1.AdmissionEngine
 	// NamespaceSelector and PodSelector as compiled; nil matches everything.
 	NamespaceSelector, PodSelector labels.Selector
 
@@ -62,10 +65,16 @@ func Compile(p *v1alpha1.IsolationPolicy) (*Policy, error) {
 	default:
 		note("admission.action", fmt.Errorf("%s is none of Deny, Warn, Audit", quote(string(c.Action))))
 	}
+	switch c.Engine = cmp.Or(p.Spec.Admission.Engine, v1alpha1.EngineWebhook); c.Engine {
+	case v1alpha1.EngineWebhook, v1alpha1.EngineValidatingAdmissionPolicy:
+	default:
+		note("admission.engine", fmt.Errorf("%s is none of Webhook, ValidatingAdmissionPolicy", quote(string(c.Engine))))
+	}
 	required, err := requirementOf(p.Spec.Isolation)
 	note("isolation", err)
-	note("portals", unjudged(p.Spec.Portals))
-	c.demand = demand{required: required, portals: portalsOf(p.Spec.Portals)}
+	portals, err := portalsOf(p.Spec.Portals)
+	note("portals", err)
+	c.demand = demand{required: required, portals: portals}
 	for i := range p.Spec.Exemptions {
 		e := &p.Spec.Exemptions[i]
 		enough, err := requirementOf(e.Isolation)

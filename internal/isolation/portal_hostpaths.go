@@ -2,13 +2,7 @@
 
 package isolation
 
-import (
-	"path"
-	"strconv"
-	"strings"
-
-	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-)
+import "github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 
 /*
 Volumes that show a part of the node's file system.
@@ -19,8 +13,8 @@ Fields:
       readOnly, every mount of the volume says readOnly: true
   spec.*[*].volumeMounts[*].readOnly
 
-A volume that nobody mounts is judged by its path alone. A path with an element ".." never
-passes: the kubelet resolves it on the node. An ephemeral container is judged by the volumes that
+A volume that nobody mounts is judged by its path alone. A path with an element "..", or through a
+link of /proc such as /proc/1/root, never passes: it leads elsewhere than it says. An ephemeral container is judged by the volumes that
 it mounts.
 */
 
@@ -31,43 +25,18 @@ var hostPathsCheck = portalCheck{
 }
 
 func causesHostPaths(s scope, p *portals, out []cause) []cause {
-	for i := range s.Spec.Volumes {
-		v := &s.Spec.Volumes[i]
-		if v.HostPath == nil {
-			continue
-		}
-		mounted, writable := s.mounts(v.Name)
-		if s.ephemeral && !mounted {
-			continue
-		}
-		covered, ok := p.hostPaths.allows(v.HostPath.Path, writable)
+	s.hostPaths(func(v hostPath) {
+		covered, ok := p.hostPaths.allows(v.Path, v.writable)
 		if ok {
-			continue
+			return
 		}
 		remedy := "use a volume of another type; allowed " + p.hostPaths.String()
 		if covered {
-			remedy = "set readOnly: true on every mount of volume " + quote(v.Name)
+			remedy = "set readOnly: true on every mount of volume " + quote(v.name)
 		}
-		out = append(out, cause{field: s.volumePath(i), value: v.HostPath.Path, remedy: remedy})
-	}
-	return out
-}
-
-func (s scope) volumePath(i int) string {
-	return s.Path + ".volumes[" + strconv.Itoa(i) + "].hostPath.path"
-}
-
-// mounts tells whether a container in scope mounts the volume, and whether one may write to it.
-func (s scope) mounts(volume string) (mounted, writable bool) {
-	s.containers(func(c container) {
-		for i := range c.VolumeMounts {
-			if m := &c.VolumeMounts[i]; m.Name == volume {
-				mounted = true
-				writable = writable || !m.ReadOnly
-			}
-		}
+		out = append(out, cause{field: s.pathOf(v), value: v.Path, remedy: remedy})
 	})
-	return mounted, writable
+	return out
 }
 
 // pathAllowance is a list of allowed host paths.
@@ -93,10 +62,10 @@ func (a *pathAllowance) and(b *pathAllowance) *pathAllowance {
 
 // allows tells whether the path passes; covered is set if only its being writable is in the way.
 func (a *pathAllowance) allows(hostPath string, writable bool) (covered, ok bool) {
-	if !path.IsAbs(hostPath) || hasDotDot(hostPath) {
+	clean, known := resolve(hostPath)
+	if !known {
 		return false, false
 	}
-	clean := path.Clean(hostPath)
 	for _, p := range a.prefixes {
 		if !within(clean, p.PathPrefix) {
 			continue
@@ -109,42 +78,13 @@ func (a *pathAllowance) allows(hostPath string, writable bool) (covered, ok bool
 	return covered, false
 }
 
-func hasDotDot(p string) bool {
-	for e := range strings.SplitSeq(p, "/") {
-		if e == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// within compares by whole elements: /var/log covers /var/log/pods and not /var/logs. A prefix that
-// is not clean covers nothing: the schema refuses it.
-func within(p, prefix string) bool {
-	if prefix == "/" || p == prefix {
-		return true
-	}
-	return path.IsAbs(prefix) && strings.HasPrefix(p, prefix+"/")
-}
-
 // String lists what is allowed, for a message.
 func (a *pathAllowance) String() string {
-	if len(a.prefixes) == 0 {
-		return "none"
-	}
-	var b strings.Builder
-	for i, p := range a.prefixes {
-		if i == 8 {
-			b.WriteString(", and " + strconv.Itoa(len(a.prefixes)-i) + " more")
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(Sanitize(p.PathPrefix, 128))
+	return listed(a.prefixes, func(p v1alpha1.AllowedHostPath) string {
+		text := Sanitize(p.PathPrefix, 128)
 		if p.ReadOnly {
-			b.WriteString(" (read-only)")
+			text += " (read-only)"
 		}
-	}
-	return b.String()
+		return text
+	})
 }

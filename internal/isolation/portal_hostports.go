@@ -4,7 +4,6 @@ package isolation
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -78,22 +77,10 @@ func (a *portAllowance) allows(port int32) bool {
 
 // String lists what is allowed, for a message.
 func (a *portAllowance) String() string {
-	if len(a.ranges) == 0 {
-		return "none"
-	}
-	var b strings.Builder
-	for i, r := range a.ranges {
-		if i == 8 {
-			b.WriteString(", and " + strconv.Itoa(len(a.ranges)-i) + " more")
-			break
+	return listed(a.ranges, func(r v1alpha1.PortRange) string {
+		if r.From == r.To {
+			return strconv.Itoa(int(r.From))
 		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Itoa(int(r.From)))
-		if r.To != r.From {
-			b.WriteString("-" + strconv.Itoa(int(r.To)))
-		}
-	}
-	return b.String()
+		return strconv.Itoa(int(r.From)) + "-" + strconv.Itoa(int(r.To))
+	})
 }

@@ -11,8 +11,8 @@ Fields:
 */
 
 var privilegedCheck = portalCheck{
-	name:   "privileged",
-	judged: func(p *portals) bool { return p.forbidPrivileged },
+	name:   switchNames[privileged],
+	judged: privileged.judged,
 	causes: func(s scope, _ *portals, out []cause) []cause {
 		s.containers(func(c container) {
 			if isPrivileged(c) {

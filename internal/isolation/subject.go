@@ -3,6 +3,7 @@
 package isolation
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -39,11 +40,10 @@ func NewSubject(pod *corev1.Pod, namespaceLabels map[string]string) *Subject {
 	}
 }
 
+// serviceAccount is what the API server makes of both fields; the former name of the field fills in
+// for the present one.
 func (s *Subject) serviceAccount() string {
-	if s.Spec.ServiceAccountName != "" {
-		return s.Spec.ServiceAccountName
-	}
-	return "default"
+	return cmp.Or(s.Spec.ServiceAccountName, s.Spec.DeprecatedServiceAccount, "default")
 }
 
 // A scope is the part of a subject that is judged at once: the pod with the containers that it

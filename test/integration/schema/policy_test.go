@@ -110,32 +110,42 @@ var _ = DescribeTable("what is not built yet is refused, and the message says so
 	func(ctx context.Context, spec, message string) {
 		Expect(create(ctx, policy("p", spec))).To(MatchError(ContainSubstring(message)))
 	},
-	Entry("engine", "admission: {action: Deny, engine: ValidatingAdmissionPolicy}\nisolation: {pid: Pod}",
-		"engine ValidatingAdmissionPolicy is not built yet, and is refused so that nobody believes it enforces; use Webhook"),
 	Entry("eviction", spec("isolation: {pid: Pod}\nruntime: {action: Evict}"),
 		"runtime action Evict is not built yet, and is refused so that it does not arm itself later; use Report"),
-	Entry("procMount", spec("portals: {procMount: Forbid}"), unjudged("procMount")),
-	Entry("mountPropagation", spec("portals: {mountPropagation: Forbid}"), unjudged("mountPropagation")),
-	Entry("devices", spec("portals: {devices: Forbid}"), unjudged("devices")),
-	Entry("runtimeSockets", spec("portals: {runtimeSockets: Forbid}"), unjudged("runtimeSockets")),
-	Entry("windowsHostProcess", spec("portals: {windowsHostProcess: Forbid}"), unjudged("windowsHostProcess")),
-	Entry("hostProbes", spec("portals: {hostProbes: Forbid}"), unjudged("hostProbes")),
-	Entry("capabilities", spec("portals: {capabilities: {forbid: [SYS_ADMIN]}}"), unjudged("capabilities")),
-	Entry("no capabilities", spec("portals: {privileged: Forbid, capabilities: {forbid: []}}"), unjudged("capabilities")),
-	Entry("an exemption from procMount", exempting("portals: {procMount: Allow}"), needless),
-	Entry("an exemption from mountPropagation", exempting("portals: {mountPropagation: Allow}"), needless),
-	Entry("an exemption from devices", exempting("portals: {devices: Allow}"), needless),
-	Entry("an exemption from runtimeSockets", exempting("portals: {runtimeSockets: Allow}"), needless),
-	Entry("an exemption from windowsHostProcess", exempting("portals: {windowsHostProcess: Allow}"), needless),
-	Entry("an exemption from hostProbes", exempting("portals: {hostProbes: Allow}"), needless),
-	Entry("an exemption from capabilities", exempting("portals: {capabilities: {allow: []}}"), needless),
 )
 
-func unjudged(portal string) string {
-	return portal + " is not judged by this version of Bulkhead yet, and is refused so that it does not arm itself later; remove it"
-}
+var _ = DescribeTable("a portal that is a switch can be forbidden, and opened by an exemption, and nothing else",
+	func(ctx context.Context, portal string) {
+		Expect(create(ctx, policy("p", spec("portals: {"+portal+": Forbid}")))).To(Succeed())
+		Expect(create(ctx, policy("e", exempting("portals: {"+portal+": Allow}")))).To(Succeed())
+		Expect(create(ctx, policy("q", spec("portals: {"+portal+": Allow}")))).To(MatchError(ContainSubstring("portals." + portal + ": Unsupported value")))
+		Expect(create(ctx, policy("q", exempting("portals: {"+portal+": Forbid}")))).To(MatchError(ContainSubstring("portals." + portal + ": Unsupported value")))
+	},
+	Entry("privileged", "privileged"),
+	Entry("procMount", "procMount"),
+	Entry("mountPropagation", "mountPropagation"),
+	Entry("devices", "devices"),
+	Entry("runtimeSockets", "runtimeSockets"),
+	Entry("windowsHostProcess", "windowsHostProcess"),
+	Entry("hostProbes", "hostProbes"),
+)
 
-const needless = "this version of Bulkhead judges privileged, hostPaths and hostPorts only; the other portals need no exemption yet: remove them"
+var _ = DescribeTable("capabilities", func(ctx context.Context, spec, message string) {
+	err := create(ctx, policy("p", spec))
+	if message == "" {
+		Expect(err).NotTo(HaveOccurred())
+		return
+	}
+	Expect(err).To(MatchError(ContainSubstring(message)))
+},
+	Entry("have names of any case, with and without CAP_", spec("portals: {capabilities: {forbid: [SYS_ADMIN, cap_bpf, ALL]}}"), ""),
+	Entry("can be opened", exempting("portals: {capabilities: {allow: [SYS_ADMIN]}}"), ""),
+	Entry("are named by letters, digits and _", spec("portals: {capabilities: {forbid: [SYS-ADMIN]}}"), "a capability is a name such as SYS_ADMIN, or ALL"),
+	Entry("must be named", spec("portals: {capabilities: {}}"), "forbid: Required value"),
+	Entry("must be at least one", spec("portals: {capabilities: {forbid: []}}"), "should have at least 1 items"),
+	Entry("must be at least one to open", exempting("portals: {capabilities: {allow: []}}"), "should have at least 1 items"),
+	Entry("are at most 64", spec("portals: {capabilities: {forbid: "+repeated(65, "C%d")+"}}"), "must have at most 64 items"),
+)
 
 var _ = Describe("an axis", func() {
 	demandable := map[string][]string{
@@ -190,6 +200,11 @@ var _ = Describe("a policy", func() {
 			Expect(nested(o, "spec", "admission", "engine")).To(Equal("Webhook"))
 			Expect(nested(o, "spec", "runtime", "action")).To(Equal("Report"))
 		}
+	})
+
+	It("may be carried out by the API server itself", func(ctx context.Context) {
+		Expect(create(ctx, policy("p", "admission: {action: Deny, engine: ValidatingAdmissionPolicy}\nisolation: {pid: Pod}"))).To(Succeed())
+		Expect(create(ctx, policy("q", "admission: {action: Deny, engine: CEL}\nisolation: {pid: Pod}"))).To(MatchError(ContainSubstring("Unsupported value")))
 	})
 
 	It("may be as large as etcd can hold without exhausting the budget of the rules", func(ctx context.Context) {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+/*
+Devices of the node. What device plugins and resource claims give is the node's decision, and not
+judged.
+
+Fields:
+  spec.{initContainers,containers,ephemeralContainers}[*].volumeDevices
+      none passes: each is a raw block device
+  spec.volumes[*].hostPath
+      passes if its type is neither CharDevice nor BlockDevice and its path is not /dev, in /dev or
+      above it
+  spec.{…}[*].securityContext.privileged
+      false and unset pass: privileged gives all devices
+*/
+
+var devicesCheck = portalCheck{
+	name:   switchNames[devices],
+	judged: devices.judged,
+	causes: causesDevices,
+}
+
+// devicePlaces is where devices are.
+var devicePlaces = []string{"/dev"}
+
+func causesDevices(s scope, _ *portals, out []cause) []cause {
+	s.containers(func(c container) {
+		if isPrivileged(c) {
+			out = append(out, privilegedCause(s, c, None))
+		}
+		for i := range c.VolumeDevices {
+			out = append(out, cause{
+				field: s.path(c, ".volumeDevices["+strconv.Itoa(i)+"].devicePath"), value: c.VolumeDevices[i].DevicePath,
+				remedy: "mount the volume as a file system (volumeMode: Filesystem)",
+			})
+		}
+	})
+	s.hostPaths(func(v hostPath) {
+		device := v.Type != nil && (*v.Type == corev1.HostPathCharDev || *v.Type == corev1.HostPathBlockDev)
+		if device || reaches(v.Path, devicePlaces) {
+			out = append(out, cause{
+				field: s.pathOf(v), value: v.Path,
+				remedy: "it reaches devices of the node: use a volume of another type, or a device plugin",
+			})
+		}
+	})
+	return out
+}

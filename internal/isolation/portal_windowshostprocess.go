@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package isolation
+
+import corev1 "k8s.io/api/core/v1"
+
+/*
+Windows containers that run as processes of the host (KEP-1981).
+
+Fields:
+  spec.securityContext.windowsOptions.hostProcess
+  spec.{initContainers,containers,ephemeralContainers}[*].securityContext.windowsOptions.hostProcess
+      false and unset pass
+*/
+
+var windowsHostProcessCheck = portalCheck{
+	name:   switchNames[windowsHostProcess],
+	judged: windowsHostProcess.judged,
+	causes: func(s scope, _ *portals, out []cause) []cause {
+		const field = ".securityContext.windowsOptions.hostProcess"
+		asked := func(path string) cause {
+			return cause{field: path, value: "true", remedy: "remove it or set it to false"}
+		}
+		// The pod's was judged when it was created: a debug container is judged on its own fields.
+		if c := s.Spec.SecurityContext; c != nil && !s.ephemeral && isHostProcess(c.WindowsOptions) {
+			out = append(out, asked(s.Path+field))
+		}
+		s.containers(func(c container) {
+			if c.SecurityContext != nil && isHostProcess(c.SecurityContext.WindowsOptions) {
+				out = append(out, asked(s.path(c, field)))
+			}
+		})
+		return out
+	},
+}
+
+func isHostProcess(o *corev1.WindowsSecurityContextOptions) bool {
+	return o != nil && isTrue(o.HostProcess)
+}
