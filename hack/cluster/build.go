@@ -3,11 +3,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +14,10 @@ import (
 )
 
 func newBuilder(progress io.Writer) (*build.Builder, error) {
+	return newBuilderOf(sources, progress)
+}
+
+func newBuilderOf(sources fs.FS, progress io.Writer) (*build.Builder, error) {
 	cache, err := build.CacheFolder()
 	if err != nil {
 		return nil, err
@@ -50,46 +53,4 @@ are there. "up" does that by itself. It takes about ten minutes, once, and no ro
 			return nil
 		},
 	}
-}
-
-func assetsCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "assets",
-		Short: "Print a folder with kube-apiserver, etcd and kubectl, for KUBEBUILDER_ASSETS",
-		Long: `Print a folder with kube-apiserver, etcd and kubectl: the one that KUBEBUILDER_ASSETS
-names already, or else one with the programs that "build kube" builds.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			folder, err := assets(cmd.Context())
-			if err == nil {
-				fmt.Println(folder)
-			}
-			return err
-		},
-	}
-}
-
-func assets(ctx context.Context) (string, error) {
-	given := os.Getenv("KUBEBUILDER_ASSETS")
-	if given != "" && holdsAssets(given) {
-		return filepath.Abs(given)
-	}
-	if given != "" {
-		fmt.Fprintf(os.Stderr, "KUBEBUILDER_ASSETS=%s does not hold kube-apiserver, etcd and kubectl: not using it.\n", given)
-	}
-	builder, err := newBuilder(os.Stderr)
-	if err != nil {
-		return "", err
-	}
-	return builder.Ensure(ctx, build.Kube())
-}
-
-func holdsAssets(folder string) bool {
-	for _, program := range []string{"kube-apiserver", "etcd", "kubectl"} {
-		info, err := os.Stat(filepath.Join(folder, program))
-		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -36,7 +36,19 @@ func Kube() Part {
 		Name:   "kube",
 		Title:  "Kubernetes and etcd",
 		recipe: 1,
-		steps:  []step{compileKube, linkNames},
+		steps:  []step{compileKubernetes("./kube"), linkNames},
+		check:  func() error { return nil },
+	}
+}
+
+// APIServer is the kube-apiserver of another minor version of Kubernetes, such as
+// 1.34, for tests. Its sources are a package, and <minor>.mod and <minor>.sum.
+func APIServer(minor string) Part {
+	return Part{
+		Name:   "apiserver-" + minor,
+		Title:  "kube-apiserver " + minor,
+		recipe: 1,
+		steps:  []step{useModule(minor), compileKubernetes(".")},
 		check:  func() error { return nil },
 	}
 }
@@ -53,26 +65,42 @@ func Node() Part {
 	}
 }
 
-func compileKube(ctx context.Context, t *task) error {
-	version, err := t.module(ctx, "k8s.io/kubernetes", "{{.Version}}")
-	if err != nil {
-		return err
+// useModule makes the files of that name the module's go.mod and go.sum.
+func useModule(name string) step {
+	return func(_ context.Context, t *task) error {
+		t.say("choosing the modules of %s", name)
+		for _, kind := range []string{".mod", ".sum"} {
+			if err := os.Rename(filepath.Join(t.dir, name+kind), filepath.Join(t.dir, "go"+kind)); err != nil {
+				return fmt.Errorf("make %s%s the module's own: %w", name, kind, err)
+			}
+		}
+		return nil
 	}
-	// Without a version, kubelets and clients refuse to work with the API server.
-	parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
-	var flags []string
-	for _, owner := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
-		flags = append(flags,
-			"-X", owner+".gitVersion="+version,
-			"-X", owner+".gitMajor="+parts[0],
-			"-X", owner+".gitMinor="+parts[1],
-			"-X", owner+".gitTreeState=clean")
+}
+
+// compileKubernetes compiles a package that is made of k8s.io/kubernetes.
+func compileKubernetes(target string) step {
+	return func(ctx context.Context, t *task) error {
+		version, err := t.module(ctx, "k8s.io/kubernetes", "{{.Version}}")
+		if err != nil {
+			return err
+		}
+		// Without a version, kubelets and clients refuse to work with the API server.
+		parts := strings.Split(strings.TrimPrefix(version, "v"), ".")
+		var flags []string
+		for _, owner := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+			flags = append(flags,
+				"-X", owner+".gitVersion="+version,
+				"-X", owner+".gitMajor="+parts[0],
+				"-X", owner+".gitMinor="+parts[1],
+				"-X", owner+".gitTreeState=clean")
+		}
+		return t.compile(ctx, compilation{
+			title:   "Kubernetes " + version,
+			flags:   []string{"-ldflags", "-s -w " + strings.Join(flags, " ")},
+			targets: []string{target},
+		})
 	}
-	return t.compile(ctx, compilation{
-		title:   "Kubernetes " + version,
-		flags:   []string{"-ldflags", "-s -w " + strings.Join(flags, " ")},
-		targets: []string{"./kube"},
-	})
 }
 
 // linkNames makes a link per program: a folder with these is what KUBEBUILDER_ASSETS
