@@ -193,10 +193,10 @@ type IsolationPolicyStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// pods counts the pods that the policy matches.
 	// +optional
-	Pods PodCounts `json:"pods,omitzero"`
+	Pods PodCounts `json:"pods"`
 	// nodes counts the nodes on which matched pods run.
 	// +optional
-	Nodes NodeCounts `json:"nodes,omitzero"`
+	Nodes NodeCounts `json:"nodes"`
 	// findings are the worst ones, worst first, at most 50 of findingsTotal.
 	// +optional
 	// +listType=atomic
@@ -300,13 +300,15 @@ type PolicyFinding struct {
 // the policy, and are of positive polarity: True is what an owner wants to see.
 const (
 	// ConditionAccepted: True when the spec is valid and served. False with reason Invalid when
-	// it cannot be compiled, which the schema should have refused.
+	// it cannot be compiled, which the schema should have refused, and with reason NotCompiled when
+	// its engine cannot carry it out; the webhook then enforces it if its action is Deny.
 	ConditionAccepted = "Accepted"
 	// ConditionEnforced: True when every ready replica behind the webhook Service serves this
 	// generation of the policy and the API server has been told to ask for it (engine Webhook), or
 	// when the generated ValidatingAdmissionPolicy and its binding are in place and the API server
 	// has observed them without type warnings (engine ValidatingAdmissionPolicy). Unknown while
-	// no replica has said what it serves.
+	// no replica has said what it serves, or the types have not been checked. While a policy goes
+	// from one engine to the other both enforce it, and the message says so.
 	ConditionEnforced = "Enforced"
 	// ConditionVerified: True when every matching pod that has been Running for a minute was
 	// observed at or above its requirement, or when none is matched (NoPods). False with reason

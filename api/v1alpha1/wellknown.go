@@ -39,6 +39,9 @@ const (
 
 	// AnnotationServed on a replica's Lease tells which policies it serves, as [Served] in JSON.
 	AnnotationServed = Group + "/served"
+	// AnnotationGeneration on a generated ValidatingAdmissionPolicy and its binding is the generation
+	// of the IsolationPolicy from which they were compiled.
+	AnnotationGeneration = Group + "/generation"
 )
 
 // AgentLeaseSeconds is how long after its last renewal an agent's Lease is stale; it is renewed

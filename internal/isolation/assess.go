@@ -34,6 +34,10 @@ type Sight struct {
 	// Unseen is the reason why nothing that counts was seen: no report, a stale one, one that
 	// does not name the pod. Empty if the pod was seen.
 	Unseen string
+	// Doubt is the reason why what was seen may be less than what there is: the node cannot see
+	// everything. A level that is below what is required is then no better for it, and breaches; one
+	// that is not proves nothing. Empty if there is none.
+	Doubt string
 	// Findings of the report that concern the pod.
 	Findings []v1alpha1.NodeFinding
 }
@@ -44,6 +48,9 @@ type Assessment struct {
 	// Verified is set if the pod was observed at or above what is required of it, exemptions
 	// included. A compliant pod is verified; a violating one can be.
 	Verified bool
+	// Exempt names the exemptions that the pod needs: without them its spec violated more, or what
+	// was observed breached more. In the order of the policy.
+	Exempt []string
 	// Findings, worst first, without the names of pod and node.
 	Findings []v1alpha1.PolicyFinding
 }
@@ -54,16 +61,13 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 	if !j.Matched {
 		return Assessment{}
 	}
-	demand, exempt := p.relaxed(scope{Subject: s})
+	demand, exempt := p.excused(scope{Subject: s}, sight)
 	o := p.observed(&demand, sight)
 	a := Assessment{Verified: len(o.breaches) == 0 && o.unverified == nil}
 	a.Findings = mergeFindings(&j, o, &sight.Levels)
-	needed := len(j.Exempt) > 0
-	if exempt && !needed {
-		needed = len(p.observed(&p.demand, sight).breaches) > len(o.breaches)
-	}
+	a.Exempt = p.inOrder(j.Exempt, exempt)
 	switch {
-	case needed && len(j.Violations) == 0 && len(o.breaches) == 0:
+	case len(a.Exempt) > 0 && len(j.Violations) == 0 && len(o.breaches) == 0:
 		a.Class = Exempt
 	case len(o.breaches) > 0:
 		a.Class = Breached
@@ -75,6 +79,42 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 		a.Class = Compliant
 	}
 	return a
+}
+
+// excused is what remains demanded of the scope after its exemptions, and which of them what was
+// observed needs.
+func (p *Policy) excused(s scope, sight Sight) (d demand, needed []string) {
+	d = p.demand
+	breaches := -1
+	for i := range p.exemptions {
+		e := &p.exemptions[i]
+		if covered, _ := e.covers(s); !covered {
+			continue
+		}
+		if breaches < 0 {
+			breaches = len(p.observed(&d, sight).breaches)
+		}
+		d = d.relaxedBy(e)
+		if breaches == 0 {
+			continue
+		}
+		if left := len(p.observed(&d, sight).breaches); left < breaches {
+			breaches, needed = left, append(needed, e.Name)
+		}
+	}
+	return d, needed
+}
+
+// inOrder names the exemptions that are in one of the lists, in the order of the policy.
+func (p *Policy) inOrder(lists ...[]string) []string {
+	var out []string
+	for i := range p.exemptions {
+		name := p.exemptions[i].Name
+		if slices.ContainsFunc(lists, func(list []string) bool { return slices.Contains(list, name) }) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // outcome is what a comparison of required and observed gives.
@@ -93,15 +133,17 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 	for _, a := range Axes {
 		level, required := sight.Levels[a], d.required[a]
 		switch {
-		case level.Satisfies(required):
-		case level.Known():
+		case level.Below(required):
 			o.breaches = append(o.breaches, breachFinding(a, level, required, sight.Findings))
-		case o.unverified == nil:
+		case o.unverified == nil && !level.Satisfies(required):
 			o.unverified = &v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Unverified, Axis: a.API(),
 				Message: unknownMessage(a, level, required, sight.Findings),
 			}
 		}
+	}
+	if sight.Doubt != "" {
+		o.unverified = &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: Sanitize(sight.Doubt, 1024)}
 	}
 	return o
 }

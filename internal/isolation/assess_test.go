@@ -165,6 +165,63 @@ func TestAssess(t *testing.T) {
 	}
 }
 
+func TestAssessmentsNameTheExemptionsThatThePodNeeds(t *testing.T) {
+	const three = "isolation: {pid: Container, network: Pod}\nportals: {hostPaths: {}}\nexemptions:\n" +
+		"- {name: network, reason: r, namespaces: [shop], isolation: {network: Host}}\n" +
+		"- {name: pid, reason: r, namespaces: [shop], isolation: {pid: Host}}\n" +
+		"- {name: paths, reason: r, namespaces: [shop], portals: {hostPaths: {allow: [{pathPrefix: /etc}]}}}\n" +
+		"- {name: elsewhere, reason: r, namespaces: [lab], isolation: {pid: Host}}\n"
+	hostPID := but(clean, isolation.PID, isolation.Host)
+	for name, c := range map[string]struct {
+		pod   string
+		sight isolation.Sight
+		want  []string
+	}{
+		"none":                            {"", sightOf(clean), nil},
+		"for what it asks for":            {"hostPID: true", sightOf(clean), []string{"pid"}},
+		"for what it was seen with":       {"", sightOf(hostPID), []string{"pid"}},
+		"for both, once":                  {"hostPID: true", sightOf(hostPID), []string{"pid"}},
+		"in the order of the policy":      {"volumes: [{name: v, hostPath: {path: /etc}}]", sightOf(but(hostPID, isolation.Network, isolation.Host)), []string{"network", "pid", "paths"}},
+		"not for what was not seen":       {"", isolation.Sight{Levels: hostPID, Unseen: "no report"}, nil},
+		"also for what is in doubt":       {"", isolation.Sight{Levels: hostPID, Doubt: "degraded"}, []string{"pid"}},
+		"also if something else is wrong": {"hostPID: true\nvolumes: [{name: v, hostPath: {path: /usr}}]", sightOf(clean), []string{"pid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if a := policy(t, three).Assess(subject(t, c.pod), c.sight); !slices.Equal(a.Exempt, c.want) {
+				t.Errorf("exempt by %q, want %q", a.Exempt, c.want)
+			}
+		})
+	}
+}
+
+func TestInDoubtWhatIsWrongCountsAndWhatIsRightDoesNot(t *testing.T) {
+	const isolated = "isolation: {pid: Container, network: Pod}\n"
+	doubted := func(v isolation.Vector) isolation.Sight { return isolation.Sight{Levels: v, Doubt: "degraded"} }
+	for name, c := range map[string]struct {
+		policy, pod string
+		sight       isolation.Sight
+		class       isolation.Class
+		findings    []string
+	}{
+		"nothing is wrong":          {isolated, "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
+		"a breach":                  {isolated, "", doubted(but(clean, isolation.PID, isolation.Host)), isolation.Breached, []string{"Breach pid", "Unverified"}},
+		"a violation":               {isolated, "hostPID: true", doubted(clean), isolation.Violating, []string{"Violation pid", "Unverified"}},
+		"what was not readable":     {isolated, "", doubted(isolation.Fill(isolation.Unknown)), isolation.Unverified, []string{"Unverified"}},
+		"no level is demanded":      {"portals: {privileged: Forbid}", "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
+		"nothing wrong is demanded": {isolated, "", doubted(but(clean, isolation.IPC, isolation.Host)), isolation.Unverified, []string{"Unverified"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := policy(t, c.policy).Assess(subject(t, c.pod), c.sight)
+			if a.Class != c.class || a.Verified {
+				t.Errorf("class %d, verified %v; want %d, false", a.Class, a.Verified, c.class)
+			}
+			if got := inShort(a.Findings); !slices.Equal(got, c.findings) {
+				t.Errorf("findings %q, want %q", got, c.findings)
+			}
+		})
+	}
+}
+
 func TestAssessmentsSayWhy(t *testing.T) {
 	const isolated = "isolation: {pid: Container, network: Pod}\n"
 	hostPID := but(clean, isolation.PID, isolation.Host)

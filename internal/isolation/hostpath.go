@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -20,10 +21,15 @@ var magicLinks = regexp.MustCompile(MagicLinks)
 // lead: through the links of processes in proc(5), and the links of /dev to them.
 const MagicLinks = `^/proc/[^/]+/(task/[^/]+/)?(root|cwd|exe|fd|map_files)(/|$)|^/dev/(fd|stdin|stdout|stderr)(/|$)`
 
+// MaxHostPath is the number of characters of a path beyond which nobody can tell where it leads: the
+// kernel opens none of more than 4095 bytes (PATH_MAX in limits.h).
+const MaxHostPath = 4096
+
 // resolve is where a hostPath leads, clean. ok is false if it does not say: it is relative, has an
-// element ".." or goes through a magic link. Other symbolic links are the node's, and not known.
+// element "..", is longer than a kernel opens, or goes through a magic link. Other symbolic links are
+// the node's, and not known.
 func resolve(hostPath string) (clean string, ok bool) {
-	if !path.IsAbs(hostPath) || hasDotDot(hostPath) {
+	if !path.IsAbs(hostPath) || hasDotDot(hostPath) || utf8.RuneCountInString(hostPath) > MaxHostPath {
 		return "", false
 	}
 	clean = path.Clean(hostPath)

@@ -117,19 +117,6 @@ func (e *exemption) covers(s scope) (covered, expired bool) {
 	return !expired, expired
 }
 
-// relaxed is what remains demanded of the scope after its exemptions. exempt is set if one covers it.
-func (p *Policy) relaxed(s scope) (d demand, exempt bool) {
-	d = p.demand
-	for i := range p.exemptions {
-		e := &p.exemptions[i]
-		if covered, _ := e.covers(s); covered {
-			exempt = true
-			d = d.relaxedBy(e)
-		}
-	}
-	return d, exempt
-}
-
 // relaxedBy is what remains demanded of whom the exemption covers.
 func (d demand) relaxedBy(e *exemption) demand {
 	for a := range d.required {
