@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vap
+
+import "github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+
+/*
+A /proc without its masks.
+
+Fields:
+
+	spec.{initContainers,containers,ephemeralContainers}[*].securityContext.procMount   Default and unset pass
+	spec.{…}[*].securityContext.privileged   false and unset pass: privileged lifts the masks
+*/
+var procMountConcern = concern{
+	name:   "procMount",
+	group:  groupPrivileges,
+	judged: func(c *compiler) bool { return c.portals.ProcMount == v1alpha1.PortalForbid },
+	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.ProcMount }),
+	asks: func(*compiler) asks {
+		return asks{security: []string{
+			isPrivileged, "has(c.securityContext.procMount) && c.securityContext.procMount != 'Default'",
+		}}
+	},
+	sentences: func(c *compiler) string {
+		return sum(
+			c.privilegedSentences("procMount", forbidden(removeOrFalse)),
+			c.containers()+".filter(c, !(c.is.?securityContext.?procMount.orValue('') in ['', 'Default']))\n  .map(c, "+
+				sentence("procMount", "c.at + '.securityContext.procMount is ' + "+shown("c.is.securityContext.procMount"), forbidden("remove it or set it to Default"))+")",
+		)
+	},
+}
