@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// caveats are what the author of a valid policy should know, one line each.
-func caveats(p *v1alpha1.IsolationPolicy, now time.Time) []string {
+// Caveats are what the author of a valid policy should know, one line each, in the order of its
+// fields: what can be dodged, what can be led out of, which exemptions are over at that time, and
+// which leave nothing of the policy. Text from the policy is sanitised; the list is not bounded.
+func Caveats(p *v1alpha1.IsolationPolicy, now time.Time) []string {
 	var out []string
 	if m := p.Spec.Match; m != nil && m.PodSelector != nil && len(m.PodSelector.MatchLabels)+len(m.PodSelector.MatchExpressions) > 0 {
 		out = append(out, "spec.match.podSelector: whoever creates a pod chooses its labels, and can dodge this policy; the security boundary is the namespace")
@@ -78,31 +78,4 @@ func demanded(p *v1alpha1.IsolationPolicy, exemptions []v1alpha1.Exemption, pod 
 		return nil
 	}
 	return compiled.Judge(pod).Violations
-}
-
-// greedy is a pod of whom the exemption covers that asks for everything that a policy can demand
-// of a spec. The ports are samples.
-func greedy(e *v1alpha1.Exemption) *isolation.Subject {
-	yes := true
-	container := corev1.Container{
-		Name:            "greedy",
-		SecurityContext: &corev1.SecurityContext{Privileged: &yes},
-		VolumeMounts:    []corev1.VolumeMount{{Name: "node", MountPath: "/node"}},
-	}
-	for _, port := range []int32{1, 80, 443, 1023, 1024, 8080, 9100, 10250, 30000, 32767, 49152, 65535} {
-		container.Ports = append(container.Ports, corev1.ContainerPort{HostPort: port, ContainerPort: port})
-	}
-	spec := &corev1.PodSpec{
-		HostPID: true, HostNetwork: true, HostIPC: true,
-		Containers: []corev1.Container{container},
-		Volumes:    []corev1.Volume{{Name: "node", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}},
-	}
-	s := &isolation.Subject{Spec: spec, Path: "spec", NamespaceUnknown: true}
-	if len(e.Namespaces) > 0 {
-		s.Namespace = e.Namespaces[0]
-	}
-	if len(e.ServiceAccounts) > 0 {
-		spec.ServiceAccountName = e.ServiceAccounts[0]
-	}
-	return s
 }

@@ -7,8 +7,10 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +43,11 @@ const (
 	renewBefore = 90 * 24 * time.Hour
 	// lookEvery so often whether one must be replaced.
 	lookEvery = 12 * time.Hour
+	// trustedAfter so long everybody trusts an authority that was added to the Secret: it has to
+	// reach the webhook configuration, and from there every API server.
+	trustedAfter = 10 * time.Minute
+	// skew is how far the clocks of two nodes may be apart.
+	skew = time.Hour
 )
 
 // certificates keeps the Secret filled and hands its certificate to the TLS server.
@@ -49,17 +56,23 @@ const (
 // mounted volume, which the kubelet fills a minute late, and reads every Secret of the namespace.
 // Here each replica serves from memory what it reads in that one Secret, and any may write it:
 // the first write wins, the API server refuses the others, and they read the winner's.
+//
+// No call fails while they are rotated. A new certificate is of the same authority, which is
+// trusted already. A new authority is put in front of the old one in the Secret, so that both are
+// trusted, and makes certificates only once that is known everywhere.
 type certificates struct {
 	client client.Client
 	secret client.ObjectKey
 	maker  rotator.CertRotator
 	clock  clock.PassiveClock
 	loaded atomic.Pointer[tls.Certificate]
+	// expiry is told when the certificate that is served ends, in seconds since 1970.
+	expiry func(float64)
 }
 
 func newCertificates(c client.Client, secret client.ObjectKey, names []string, clk clock.PassiveClock) *certificates {
 	return &certificates{
-		client: c, secret: secret, clock: clk,
+		client: c, secret: secret, clock: clk, expiry: func(float64) {},
 		maker: rotator.CertRotator{
 			CAName: "bulkhead-ca", CAOrganization: "bulkhead",
 			DNSName: names[0], ExtraDNSNames: names[1:],
@@ -103,11 +116,12 @@ func (c *certificates) Reconcile(ctx context.Context, _ reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("read Secret %s: %w", c.secret, err)
 	}
 	c.load(ctx, &secret)
-	if c.lasts(&secret) {
-		return reconcile.Result{RequeueAfter: lookEvery}, nil
-	}
-	if err := c.renew(&secret); err != nil {
+	look, changed, err := c.renew(&secret)
+	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("make the webhook's certificate: %w", err)
+	}
+	if !changed {
+		return reconcile.Result{RequeueAfter: look}, nil
 	}
 	if err := c.client.Update(ctx, &secret); err != nil {
 		if apierrors.IsConflict(err) {
@@ -117,7 +131,7 @@ func (c *certificates) Reconcile(ctx context.Context, _ reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("write Secret %s: %w", c.secret, err)
 	}
 	c.load(ctx, &secret)
-	return reconcile.Result{RequeueAfter: lookEvery}, nil
+	return reconcile.Result{RequeueAfter: look}, nil
 }
 
 // load serves the Secret's certificate, if it is one. Otherwise the last one stays.
@@ -130,21 +144,73 @@ func (c *certificates) load(ctx context.Context, s *corev1.Secret) {
 		return
 	}
 	c.loaded.Store(&pair)
+	c.expiry(float64(pair.Leaf.NotAfter.Unix()))
 	logf.FromContext(ctx).Info("Serving with the certificate in the Secret", "until", pair.Leaf.NotAfter)
 }
 
-// lasts tells whether authority and certificate are valid, for all names, for long enough.
-func (c *certificates) lasts(s *corev1.Secret) bool {
-	at := c.clock.Now().Add(renewBefore)
-	if !c.authorityLasts(s, at) {
-		return false
+// renew puts into s what does not last, and says whether that is anything and when to look again.
+func (c *certificates) renew(s *corev1.Secret) (look time.Duration, changed bool, err error) {
+	now := c.clock.Now()
+	if s.Data == nil {
+		s.Data = map[string][]byte{}
 	}
+	if !c.authorityLasts(s, now.Add(renewBefore)) {
+		if err := c.renewAuthority(s, now); err != nil {
+			return 0, false, err
+		}
+		changed = true
+	}
+	authority, err := authorityOf(s)
+	if err != nil {
+		return 0, false, err
+	}
+	if c.certificateLasts(s, s.Data[caCertKey], now.Add(renewBefore)) {
+		return lookEvery, changed, nil
+	}
+	// An authority is made with a beginning before its making.
+	trusted := authority.Cert.NotBefore.Add(skew + trustedAfter)
+	if wait := trusted.Sub(now); wait > 0 && c.servedLasts(s, trusted.Add(skew)) {
+		return wait, changed, nil
+	}
+	// Clocks differ between this node and the API server's.
+	cert, key, err := c.maker.CreateCertPEM(authority, now.Add(-skew), now.Add(serverLifetime))
+	if err != nil {
+		return 0, false, err
+	}
+	s.Data[serverCertKey], s.Data[serverKeyKey] = cert, key
+	return lookEvery, true, nil
+}
+
+// renewAuthority puts a new authority in front of those in the Secret that have not ended.
+func (c *certificates) renewAuthority(s *corev1.Secret, now time.Time) error {
+	authority, err := c.maker.CreateCACert(now.Add(-skew), now.Add(caLifetime))
+	if err != nil {
+		return err
+	}
+	bundle := authority.CertPEM
+	if old := authoritiesIn(s.Data[caCertKey]); len(old) > 0 && now.Before(old[0].NotAfter) {
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: old[0].Raw})...)
+	}
+	s.Data[caCertKey], s.Data[caKeyKey] = bundle, authority.KeyPEM
+	return nil
+}
+
+// certificateLasts tells whether the certificate is valid then, for all names, by the first of the
+// authorities.
+func (c *certificates) certificateLasts(s *corev1.Secret, authorities []byte, at time.Time) bool {
 	for _, name := range append([]string{c.maker.DNSName}, c.maker.ExtraDNSNames...) {
-		if ok, err := rotator.ValidCert(s.Data[caCertKey], s.Data[serverCertKey], s.Data[serverKeyKey], name, c.maker.ExtKeyUsages, at); err != nil || !ok {
+		if ok, err := rotator.ValidCert(authorities, s.Data[serverCertKey], s.Data[serverKeyKey], name, c.maker.ExtKeyUsages, at); err != nil || !ok {
 			return false
 		}
 	}
 	return true
+}
+
+// servedLasts tells whether any authority in the Secret makes the certificate valid then.
+func (c *certificates) servedLasts(s *corev1.Secret, at time.Time) bool {
+	return slices.ContainsFunc(authoritiesIn(s.Data[caCertKey]), func(a *x509.Certificate) bool {
+		return c.certificateLasts(s, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Raw}), at)
+	})
 }
 
 func (c *certificates) authorityLasts(s *corev1.Secret, at time.Time) bool {
@@ -152,31 +218,18 @@ func (c *certificates) authorityLasts(s *corev1.Secret, at time.Time) bool {
 	return err == nil && ok
 }
 
-// renew puts a new certificate into s, and a new authority if the old one does not last.
-func (c *certificates) renew(s *corev1.Secret) error {
-	now := c.clock.Now()
-	// Clocks differ between this node and the API server's.
-	begin := now.Add(-time.Hour)
-	var authority *rotator.KeyPairArtifacts
-	var err error
-	if c.authorityLasts(s, now.Add(renewBefore)) {
-		authority, err = authorityOf(s)
-	} else {
-		authority, err = c.maker.CreateCACert(begin, now.Add(caLifetime))
+// authoritiesIn are the certificates in PEM, the newest first. What is none is left out.
+func authoritiesIn(bundle []byte) []*x509.Certificate {
+	var out []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, bundle = pem.Decode(bundle); block == nil {
+			return out
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			out = append(out, cert)
+		}
 	}
-	if err != nil {
-		return err
-	}
-	cert, key, err := c.maker.CreateCertPEM(authority, begin, now.Add(serverLifetime))
-	if err != nil {
-		return err
-	}
-	if s.Data == nil {
-		s.Data = map[string][]byte{}
-	}
-	s.Data[caCertKey], s.Data[caKeyKey] = authority.CertPEM, authority.KeyPEM
-	s.Data[serverCertKey], s.Data[serverKeyKey] = cert, key
-	return nil
 }
 
 func authorityOf(s *corev1.Secret) (*rotator.KeyPairArtifacts, error) {

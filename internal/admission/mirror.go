@@ -18,11 +18,12 @@ const (
 // isMirror tells whether a node creates the mirror of a static pod of its own. Refusing that hides
 // the pod and stops nothing: the static pod keeps running (kubernetes/kubernetes#53467). The
 // annotation alone says nothing, anybody can write it.
-func isMirror(r *admissionv1.AdmissionRequest, pod *corev1.Pod) bool {
-	_, annotated := pod.Annotations[corev1.MirrorPodAnnotationKey]
+func isMirror(r *request[pod]) bool {
+	node := r.Object.Spec.NodeName
+	_, annotated := r.Object.Metadata.Annotations[corev1.MirrorPodAnnotationKey]
 	return annotated &&
 		r.Operation == admissionv1.Create &&
-		pod.Spec.NodeName != "" &&
-		r.UserInfo.Username == nodeUserPrefix+pod.Spec.NodeName &&
+		node != "" &&
+		r.UserInfo.Username == nodeUserPrefix+node &&
 		slices.Contains(r.UserInfo.Groups, nodesGroup)
 }

@@ -4,16 +4,19 @@ package admission
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// namespaceTimeout bounds each of the two reads. The API server waits 10 s for an answer if
-// nobody tells it otherwise.
+// namespaceTimeout bounds each of the two reads; the request's own time does as well.
 const namespaceTimeout = 2 * time.Second
 
 // namespaces knows the labels of namespaces.
@@ -21,6 +24,7 @@ type namespaces struct {
 	// cached is asked first. A namespace created a moment ago may be missing there, so live, the
 	// API server itself, is asked next.
 	cached, live client.Reader
+	log          logr.Logger
 }
 
 // labels of the namespace. ok is false if nobody could tell: then they are unknown, which is not
@@ -33,7 +37,7 @@ func (n *namespaces) labels(ctx context.Context, name string) (set labels.Set, o
 	if set, err = read(ctx, n.live, name); err == nil {
 		return set, true
 	}
-	logf.FromContext(ctx).Error(err, "The namespace's labels are unknown: every selector is taken to match")
+	n.log.Error(err, "The namespace's labels are unknown: every selector is taken to match", "namespace", name)
 	return nil, false
 }
 
@@ -41,8 +45,40 @@ func read(ctx context.Context, from client.Reader, name string) (labels.Set, err
 	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
 	defer cancel()
 	var n corev1.Namespace
-	if err := from.Get(ctx, client.ObjectKey{Name: name}, &n); err != nil {
+	// The labels are only read: the cache needs to copy nothing.
+	if err := from.Get(ctx, client.ObjectKey{Name: name}, &n, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	return n.Labels, nil
+}
+
+// synced waits until the cache knows what reviews are judged by beside the policies: namespaces, and
+// the pods that a policy's author is told of.
+type synced struct {
+	cache      cache.Cache
+	namespaces atomic.Bool
+}
+
+// NeedLeaderElection is false: every replica serves.
+func (*synced) NeedLeaderElection() bool { return false }
+
+// Start has the cache filled. Whoever is asked before pods are there waits for them.
+func (s *synced) Start(ctx context.Context) error {
+	// An informer is in sync when it is handed out.
+	if _, err := s.cache.GetInformer(ctx, &corev1.Namespace{}); err != nil {
+		return fmt.Errorf("watch namespaces: %w", err)
+	}
+	s.namespaces.Store(true)
+	if _, err := s.cache.GetInformer(ctx, &corev1.Pod{}); err != nil {
+		return fmt.Errorf("watch pods: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (s *synced) ready() error {
+	if !s.namespaces.Load() {
+		return errors.New("this replica has not read the namespaces yet: try again in a moment")
+	}
+	return nil
 }

@@ -7,15 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"runtime/debug"
 
+	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -30,15 +27,39 @@ type podHandler struct {
 	// policies as in store.
 	policies   func() ([]*isolation.Policy, bool)
 	namespaces *namespaces
-	decoder    admission.Decoder
 	clock      clock.PassiveClock
 	metrics    *instruments
+	log        logr.Logger
 	// judge is (*isolation.Policy).Judge.
 	judge func(*isolation.Policy, *isolation.Subject) isolation.Judgement
 }
 
-// review is what there is to judge of a request.
-type review struct {
+// pod is what is read of a Pod.
+type pod struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        struct {
+		Name              string            `json:"name"`
+		GenerateName      string            `json:"generateName"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
+	} `json:"metadata"`
+	Spec podSpec `json:"spec"`
+}
+
+// check that it is a pod. The API server lets no pod without containers pass.
+func (p *pod) check() error {
+	if p.APIVersion+p.Kind != "" && (p.APIVersion != "v1" || p.Kind != "Pod") {
+		return fmt.Errorf("it is a %q of %q", p.Kind, p.APIVersion)
+	}
+	if len(p.Spec.Containers) == 0 {
+		return errors.New("it has no containers, and the API server lets no such pod pass: this is something else")
+	}
+	return nil
+}
+
+// asked is what there is to judge of a request.
+type asked struct {
 	subject *isolation.Subject
 	// what names it in messages.
 	what string
@@ -46,82 +67,78 @@ type review struct {
 	mirrorOf string
 }
 
-// Handle answers one request. It admits nothing that it could not judge.
-func (h *podHandler) Handle(ctx context.Context, req admission.Request) (resp admission.Response) {
-	done := h.metrics.began()
-	name := verdictError
-	defer func() {
-		if r := recover(); r != nil {
-			h.panicked(ctx, r, "")
-			resp = unjudged(http.StatusInternalServerError, metav1.StatusReasonInternalError,
-				errors.New("this pod could not be judged: a defect of Bulkhead, its log tells where"))
-		}
-		done(name)
-	}()
+// handle answers one review. It admits nothing that it could not judge.
+func (h *podHandler) handle(ctx context.Context, body []byte) (*answer, error) {
 	policies, ok := h.policies()
 	if !ok {
-		return unjudged(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, errNotRead)
+		return nil, unavailable(errNotRead)
 	}
-	review, err := h.read(ctx, &req.AdmissionRequest)
+	r, err := decodeReview[pod](body)
 	if err != nil {
-		return badRequest(err)
+		return nil, err
 	}
-	verdict := h.judgeAll(ctx, policies, review)
-	name = verdict.name()
-	resp = verdict.response(review.what)
+	asked, err := h.read(ctx, r)
+	if err != nil {
+		return nil, badRequest(err)
+	}
+	verdict := h.judgeAll(policies, asked)
 	if len(verdict.deny) > 0 {
-		logf.FromContext(ctx).Info("A pod violates policies", "verdict", name, "pod", review.what, "violations", len(verdict.deny))
+		h.log.Info("A pod violates policies", "verdict", verdict.name(), "namespace", r.Namespace, "pod", asked.what, "violations", len(verdict.deny))
 	}
-	return resp
+	return verdict.answer(r.UID, asked.what), nil
 }
 
-// judgeAll asks every policy.
-func (h *podHandler) judgeAll(ctx context.Context, policies []*isolation.Policy, r *review) *verdict {
-	v := &verdict{mirrorOf: r.mirrorOf}
+// judgeAll asks every policy, but for those that the API server itself warns and audits by: nothing
+// is told twice. What such a policy denies is denied here as well, if this is asked: while a policy
+// changes its engine both are.
+func (h *podHandler) judgeAll(policies []*isolation.Policy, a *asked) *verdict {
+	v := &verdict{mirrorOf: a.mirrorOf}
 	for _, p := range policies {
-		j, ok := h.judgeBy(ctx, p, r.subject)
+		if p.Action != v1alpha1.Deny && p.Engine == v1alpha1.EngineValidatingAdmissionPolicy {
+			continue
+		}
+		j, broken := h.judgeBy(p, a.subject)
+		if !j.Matched {
+			continue
+		}
+		one := verdict{mirrorOf: a.mirrorOf, broken: broken && p.Action == v1alpha1.Deny}
 		for _, e := range j.Exempt {
-			v.exempt = append(v.exempt, p.Name+"/"+e)
+			one.exempt = append(one.exempt, p.Name+"/"+e)
 		}
 		switch p.Action {
 		case v1alpha1.Warn:
-			v.warn = append(v.warn, j.Violations...)
+			one.warn = j.Violations
 		case v1alpha1.Audit:
-			v.audit = append(v.audit, j.Violations...)
+			one.audit = j.Violations
 		default:
-			v.deny = append(v.deny, j.Violations...)
-			v.broken = v.broken || !ok
+			one.deny = j.Violations
 		}
+		h.metrics.verdicts.WithLabelValues(p.Name, one.name()).Inc()
+		v.add(&one)
 	}
 	return v
 }
 
 // judgeBy asks one policy. A panic is held against the pod by that policy alone: one that only
 // warns refuses nobody, not even by a defect.
-func (h *podHandler) judgeBy(ctx context.Context, p *isolation.Policy, s *isolation.Subject) (j isolation.Judgement, ok bool) {
+func (h *podHandler) judgeBy(p *isolation.Policy, s *isolation.Subject) (j isolation.Judgement, broken bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			h.panicked(ctx, r, p.Name)
+			h.metrics.panicked(h.log, r, p.Name)
 			j = isolation.Judgement{Policy: p, Matched: true, Violations: []isolation.Violation{{
-				Policy: p.Name, Message: "this pod could not be judged: a defect of Bulkhead, its log tells where",
+				Policy: p.Name, Message: errDefect.Error(),
 			}}}
-			ok = false
+			broken = true
 		}
 	}()
-	return h.judge(p, s), true
-}
-
-func (h *podHandler) panicked(ctx context.Context, r any, policy string) {
-	h.metrics.panics.Inc()
-	logf.FromContext(ctx).Error(fmt.Errorf("panic: %s", isolation.Sanitize(fmt.Sprint(r), 1024)), "A pod could not be judged",
-		"policy", policy, "stack", string(debug.Stack()))
+	return h.judge(p, s), false
 }
 
 var podResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
 var podKind = metav1.GroupVersionKind{Version: "v1", Kind: "Pod"}
 
 // read finds out what there is to judge.
-func (h *podHandler) read(ctx context.Context, r *admissionv1.AdmissionRequest) (*review, error) {
+func (h *podHandler) read(ctx context.Context, r *request[pod]) (*asked, error) {
 	created := r.SubResource == "" && r.Operation == admissionv1.Create
 	extended := r.SubResource == "ephemeralcontainers" && r.Operation == admissionv1.Update
 	if r.Resource != podResource || r.Kind != podKind || !created && !extended {
@@ -131,43 +148,40 @@ func (h *podHandler) read(ctx context.Context, r *admissionv1.AdmissionRequest) 
 	if r.Namespace == "" {
 		return nil, errors.New("the request names no namespace")
 	}
-	var pod corev1.Pod
-	if err := h.decoder.DecodeRaw(r.Object, &pod); err != nil {
+	p := &r.Object
+	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("decode the pod: %w", err)
 	}
-	if len(pod.Spec.Containers) == 0 {
-		return nil, errors.New("decode the pod: it has no containers, and the API server lets no such pod pass: this is something else")
-	}
-	pod.Namespace = r.Namespace
 	set, known := h.namespaces.labels(ctx, r.Namespace)
-	s := isolation.NewSubject(&pod, set)
-	s.NamespaceUnknown = !known
-	out := &review{subject: s, what: describe(r, &pod)}
+	s := &isolation.Subject{
+		Namespace: r.Namespace, NamespaceLabels: set, NamespaceUnknown: !known,
+		Labels: p.Metadata.Labels, Spec: p.Spec.whole(), Path: "spec", Created: p.Metadata.CreationTimestamp.Time,
+	}
+	out := &asked{subject: s, what: describe(r)}
 	if created {
 		s.Created = h.clock.Now()
-		if isMirror(r, &pod) {
-			out.mirrorOf = pod.Spec.NodeName
+		if isMirror(r) {
+			out.mirrorOf = p.Spec.NodeName
 		}
 		return out, nil
 	}
-	var old corev1.Pod
-	if err := h.decoder.DecodeRaw(r.OldObject, &old); err != nil {
+	if err := r.OldObject.check(); err != nil {
 		return nil, fmt.Errorf("decode the pod as it was: %w", err)
 	}
-	s.Debug = added(&old, &pod)
+	s.Debug = added(&r.OldObject.Spec.PodSpec, &p.Spec.PodSpec)
 	return out, nil
 }
 
 // added names the ephemeral containers that the update adds; never nil. What was there cannot be
 // changed or removed.
-func added(old, pod *corev1.Pod) []string {
-	had := make(map[string]bool, len(old.Spec.EphemeralContainers))
-	for i := range old.Spec.EphemeralContainers {
-		had[old.Spec.EphemeralContainers[i].Name] = true
+func added(old, now *corev1.PodSpec) []string {
+	had := make(map[string]bool, len(old.EphemeralContainers))
+	for i := range old.EphemeralContainers {
+		had[old.EphemeralContainers[i].Name] = true
 	}
 	names := []string{}
-	for i := range pod.Spec.EphemeralContainers {
-		if name := pod.Spec.EphemeralContainers[i].Name; !had[name] {
+	for i := range now.EphemeralContainers {
+		if name := now.EphemeralContainers[i].Name; !had[name] {
 			names = append(names, name)
 		}
 	}
@@ -175,10 +189,11 @@ func added(old, pod *corev1.Pod) []string {
 }
 
 // describe names the subject. A pod that is created by a controller may have no name yet.
-func describe(r *admissionv1.AdmissionRequest, pod *corev1.Pod) string {
-	name := `"` + isolation.Sanitize(cmp.Or(pod.Name, r.Name), 253) + `"`
+func describe(r *request[pod]) string {
+	m := &r.Object.Metadata
+	name := `"` + isolation.Sanitize(cmp.Or(m.Name, r.Name), 253) + `"`
 	if name == `""` {
-		name = `"` + isolation.Sanitize(pod.GenerateName, 253) + `..."`
+		name = `"` + isolation.Sanitize(m.GenerateName, 253) + `..."`
 	}
 	if r.SubResource != "" {
 		return "what is added to pod " + name

@@ -3,17 +3,20 @@
 package admission
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -23,7 +26,7 @@ func TestRefusesWithEveryViolationOfEveryDenyPolicy(t *testing.T) {
 	g := NewWithT(t)
 	h := handlerOf(compile(t, policyOf("a-tenants", v1alpha1.Deny)), compile(t, policyOf("b-users", v1alpha1.Deny,
 		func(s *v1alpha1.IsolationPolicySpec) { s.Isolation = &v1alpha1.Isolation{User: "Pod"}; s.Portals = nil })))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID, hostNetwork)))
+	resp := ask(t, h, creation(t, podOf(hostPID, hostNetwork)))
 	g.Expect(resp.Allowed).To(BeFalse())
 	g.Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusForbidden))
 	g.Expect(resp.Result.Reason).To(Equal(metav1.StatusReasonForbidden))
@@ -35,13 +38,13 @@ func TestRefusesWithEveryViolationOfEveryDenyPolicy(t *testing.T) {
 		Equal("policy b-users: user: spec.hostUsers is <unset> and claims Host, Pod is required: set it to false"),
 	))
 	g.Expect(resp.AuditAnnotations).To(HaveKeyWithValue(auditViolations, ContainSubstring("policy b-users: user")))
-	g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(verdictDenied))).To(BeEquivalentTo(1))
+	g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(resourcePods, verdictDenied))).To(BeEquivalentTo(1))
 }
 
 func TestWarnsBesideARefusal(t *testing.T) {
 	g := NewWithT(t)
 	h := handlerOf(compile(t, policyOf("deny", v1alpha1.Deny)), compile(t, policyOf("warn", v1alpha1.Warn)))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID)))
+	resp := ask(t, h, creation(t, podOf(hostPID)))
 	g.Expect(resp.Allowed).To(BeFalse())
 	g.Expect(resp.Result.Message).NotTo(ContainSubstring("policy warn"))
 	g.Expect(resp.Warnings).To(ConsistOf(HavePrefix("bulkhead: policy warn: pid: spec.hostPID is true")))
@@ -50,7 +53,7 @@ func TestWarnsBesideARefusal(t *testing.T) {
 func TestAdmitsWhatOnlyWarnAndAuditPoliciesForbid(t *testing.T) {
 	g := NewWithT(t)
 	h := handlerOf(compile(t, policyOf("audit", v1alpha1.Audit)), compile(t, policyOf("warn", v1alpha1.Warn)))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID)))
+	resp := ask(t, h, creation(t, podOf(hostPID)))
 	expectAllowed(t, resp)
 	g.Expect(resp.Warnings).To(ConsistOf(HavePrefix("bulkhead: policy warn: pid")))
 	g.Expect(resp.AuditAnnotations).To(HaveKeyWithValue(auditViolations, And(
@@ -62,11 +65,11 @@ func TestTellsWhichExemptionWasUsed(t *testing.T) {
 	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
 		s.Exemptions = []v1alpha1.Exemption{{Name: "debugging", Namespaces: []string{"shop"}, Isolation: &v1alpha1.Isolation{PID: "Host"}}}
 	})))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID)))
+	resp := ask(t, h, creation(t, podOf(hostPID)))
 	expectAllowed(t, resp)
 	g.Expect(resp.AuditAnnotations).To(Equal(map[string]string{auditExemptions: "tenants/debugging"}))
-	expectAllowed(t, h.Handle(t.Context(), creation(t, podOf())))
-	g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(verdictExempt))).To(BeEquivalentTo(1))
+	expectAllowed(t, ask(t, h, creation(t, podOf())))
+	g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(resourcePods, verdictExempt))).To(BeEquivalentTo(1))
 }
 
 func TestAnExemptionEndsByTheClockForNewPodsAndByCreationForOldOnes(t *testing.T) {
@@ -81,14 +84,14 @@ func TestAnExemptionEndsByTheClockForNewPodsAndByCreationForOldOnes(t *testing.T
 	h := handlerOf(compile(t, policy))
 	// Whatever the object says of its creation, a new pod is created now.
 	backdated := podOf(hostPID, func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(today.Add(-time.Hour)) })
-	resp := h.Handle(t.Context(), creation(t, backdated))
+	resp := ask(t, h, creation(t, backdated))
 	g.Expect(resp.Allowed).To(BeFalse())
 	g.Expect(resp.Result.Message).To(ContainSubstring("exemption debugging expired at 2027-03-01T12:00:00Z"))
 
 	old := podOf(func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(today.Add(-time.Hour)) })
 	with := old.DeepCopy()
 	debugger("dbg", true)(with)
-	expectAllowed(t, h.Handle(t.Context(), extension(t, old, with)))
+	expectAllowed(t, ask(t, h, extension(t, old, with)))
 }
 
 func TestJudgesOnlyTheDebugContainersThatAnUpdateAdds(t *testing.T) {
@@ -98,12 +101,12 @@ func TestJudgesOnlyTheDebugContainersThatAnUpdateAdds(t *testing.T) {
 
 	plain := old.DeepCopy()
 	debugger("second", false)(plain)
-	expectAllowed(t, h.Handle(t.Context(), extension(t, old, plain)))
-	expectAllowed(t, h.Handle(t.Context(), extension(t, old, old)))
+	expectAllowed(t, ask(t, h, extension(t, old, plain)))
+	expectAllowed(t, ask(t, h, extension(t, old, old)))
 
 	privileged := old.DeepCopy()
 	debugger("second", true)(privileged)
-	resp := h.Handle(t.Context(), extension(t, old, privileged))
+	resp := ask(t, h, extension(t, old, privileged))
 	g.Expect(resp.Allowed).To(BeFalse())
 	g.Expect(strings.Split(resp.Result.Message, "\n")).To(HaveExactElements(
 		Equal(`what is added to pod "web" asks for less isolation than is required:`),
@@ -113,7 +116,7 @@ func TestJudgesOnlyTheDebugContainersThatAnUpdateAdds(t *testing.T) {
 
 func TestNamesAPodByGenerateNameWhileItHasNoOther(t *testing.T) {
 	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny)))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID, func(p *corev1.Pod) { p.Name, p.GenerateName = "", "web-" })))
+	resp := ask(t, h, creation(t, podOf(hostPID, func(p *corev1.Pod) { p.Name, p.GenerateName = "", "web-" })))
 	NewWithT(t).Expect(resp.Result.Message).To(HavePrefix(`pod "web-..." asks`))
 }
 
@@ -121,7 +124,7 @@ func TestTakesTheNamespaceFromTheRequest(t *testing.T) {
 	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
 		s.Exemptions = []v1alpha1.Exemption{{Name: "x", Namespaces: []string{"elsewhere"}, Isolation: &v1alpha1.Isolation{PID: "Host"}}}
 	})))
-	resp := h.Handle(t.Context(), creation(t, podOf(hostPID, func(p *corev1.Pod) { p.Namespace = "elsewhere" })))
+	resp := ask(t, h, creation(t, podOf(hostPID, func(p *corev1.Pod) { p.Namespace = "elsewhere" })))
 	NewWithT(t).Expect(resp.Allowed).To(BeFalse())
 }
 
@@ -152,13 +155,13 @@ func TestAMirrorPodIsAdmittedForItsOwnNodeOnly(t *testing.T) {
 			}
 			r := creation(t, pod)
 			r.UserInfo.Username, r.UserInfo.Groups = c.user, c.groups
-			resp := h.Handle(t.Context(), r)
+			resp := ask(t, h, r)
 			g.Expect(resp.Allowed).To(Equal(c.allowed))
 			if c.allowed {
 				g.Expect(resp.Warnings).To(ConsistOf(HavePrefix("bulkhead: mirror pod of node n1, whose static pod runs anyway: policy tenants: pid")))
 				g.Expect(resp.AuditAnnotations).To(HaveKeyWithValue(auditMirror, "n1"))
 				g.Expect(resp.AuditAnnotations).To(HaveKeyWithValue(auditViolations, ContainSubstring("policy tenants: pid")))
-				g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(verdictMirror))).To(BeEquivalentTo(1))
+				g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(resourcePods, verdictMirror))).To(BeEquivalentTo(1))
 			}
 		})
 	}
@@ -188,13 +191,13 @@ func TestRefusesWhatItCannotJudge(t *testing.T) {
 			g := NewWithT(t)
 			h := handlerOf()
 			r := creation(t, podOf())
-			edit(&r.AdmissionRequest)
-			resp := h.Handle(t.Context(), r)
+			edit(&r)
+			resp := ask(t, h, r)
 			g.Expect(resp.Allowed).To(BeFalse())
 			g.Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusBadRequest))
 			g.Expect(resp.Result.Message).NotTo(BeEmpty())
 			g.Expect(resp.Result.Message).NotTo(ContainSubstring("\x1b"))
-			g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(verdictError))).To(BeEquivalentTo(1))
+			g.Expect(testutil.ToFloat64(h.metrics.reviews.WithLabelValues(resourcePods, verdictError))).To(BeEquivalentTo(1))
 		})
 	}
 }
@@ -202,7 +205,7 @@ func TestRefusesWhatItCannotJudge(t *testing.T) {
 func TestAdmitsNothingBeforeThePoliciesAreRead(t *testing.T) {
 	h := handlerOf()
 	h.policies = func() ([]*isolation.Policy, bool) { return nil, false }
-	resp := h.Handle(t.Context(), creation(t, podOf()))
+	resp := ask(t, h, creation(t, podOf()))
 	NewWithT(t).Expect(resp.Allowed).To(BeFalse())
 	NewWithT(t).Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusServiceUnavailable))
 }
@@ -218,14 +221,14 @@ func TestAPanicRefusesByADenyPolicyAndIsCounted(t *testing.T) {
 				}
 				return p.Judge(s)
 			}
-			resp := h.Handle(t.Context(), creation(t, podOf(hostPID)))
+			resp := ask(t, h, creation(t, podOf(hostPID)))
 			g.Expect(resp.Allowed).To(Equal(allowed))
 			g.Expect(resp.Warnings).To(ContainElement(ContainSubstring("policy sound: pid")))
 			g.Expect(testutil.ToFloat64(h.metrics.panics)).To(BeEquivalentTo(1))
-			g.Expect(testutil.ToFloat64(h.metrics.inFlight)).To(BeZero())
+			g.Expect(testutil.ToFloat64(h.metrics.inFlight.WithLabelValues(resourcePods))).To(BeZero())
 			if !allowed {
 				g.Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusInternalServerError))
-				g.Expect(resp.Result.Message).To(ContainSubstring("policy unsound: this pod could not be judged"))
+				g.Expect(resp.Result.Message).To(ContainSubstring("policy unsound: this could not be judged"))
 			}
 		})
 	}
@@ -235,7 +238,7 @@ func TestAPanicOutsideAPolicyRefuses(t *testing.T) {
 	g := NewWithT(t)
 	h := handlerOf()
 	h.namespaces = nil
-	resp := h.Handle(t.Context(), creation(t, podOf()))
+	resp := ask(t, h, creation(t, podOf()))
 	g.Expect(resp.Allowed).To(BeFalse())
 	g.Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusInternalServerError))
 	g.Expect(testutil.ToFloat64(h.metrics.panics)).To(BeEquivalentTo(1))
@@ -246,7 +249,7 @@ func TestDryRunIsJudgedTheSame(t *testing.T) {
 	r := creation(t, podOf(hostPID))
 	dry := true
 	r.DryRun = &dry
-	NewWithT(t).Expect(h.Handle(t.Context(), r).Allowed).To(BeFalse())
+	NewWithT(t).Expect(ask(t, h, r).Allowed).To(BeFalse())
 }
 
 func TestLabelsOfANamespace(t *testing.T) {
@@ -266,8 +269,37 @@ func TestLabelsOfANamespace(t *testing.T) {
 			h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
 				s.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
 			})))
+			c.namespaces.log = logr.Discard()
 			h.namespaces = &c.namespaces
-			NewWithT(t).Expect(h.Handle(t.Context(), creation(t, podOf(hostPID))).Allowed).To(Equal(c.allowed))
+			NewWithT(t).Expect(ask(t, h, creation(t, podOf(hostPID))).Allowed).To(Equal(c.allowed))
 		})
 	}
+}
+
+// waiting is a cache, or an API server, that does not answer in time.
+type waiting struct {
+	client.Reader
+	until []time.Time
+}
+
+func (w *waiting) Get(ctx context.Context, _ client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	deadline, _ := ctx.Deadline()
+	w.until = append(w.until, deadline)
+	return context.DeadlineExceeded
+}
+
+func TestNobodyWaitsForANamespaceLongerThanTheAPIServerForTheAnswer(t *testing.T) {
+	g := NewWithT(t)
+	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
+		s.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
+	})))
+	silent := &waiting{}
+	h.namespaces = &namespaces{cached: silent, live: silent, log: logr.Discard()}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	a, err := h.handle(ctx, bodyOf(t, creation(t, podOf(hostPID))))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(a.Allowed).To(BeFalse(), "unknown never passes")
+	deadline, _ := ctx.Deadline()
+	g.Expect(silent.until).To(HaveExactElements(deadline, deadline))
 }

@@ -3,32 +3,42 @@
 package admission
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
 
-func reviewPolicy(t *testing.T, edit func(*admissionv1.AdmissionRequest), p *v1alpha1.IsolationPolicy) admission.Response {
+func policiesOf(cached client.Reader) *policyHandler {
+	return &policyHandler{
+		clock: clocktesting.NewFakePassiveClock(today), log: logr.Discard(),
+		expressible: func(*v1alpha1.IsolationPolicy) error { return nil }, pods: population{cached: cached},
+	}
+}
+
+func reviewPolicy(t *testing.T, edit func(*admissionv1.AdmissionRequest), p *v1alpha1.IsolationPolicy) *admissionv1.AdmissionResponse {
 	t.Helper()
-	h := &policyHandler{decoder: decoder(), clock: clocktesting.NewFakePassiveClock(today)}
+	h := policiesOf(nobody{})
 	p.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "IsolationPolicy"}
 	r := admissionv1.AdmissionRequest{
+		UID:       "1",
 		Operation: admissionv1.Create, Object: raw(t, p),
 		Resource: metav1.GroupVersionResource{Group: v1alpha1.Group, Version: "v1alpha1", Resource: "isolationpolicies"},
 	}
 	if edit != nil {
 		edit(&r)
 	}
-	return h.Handle(t.Context(), admission.Request{AdmissionRequest: r})
+	return ask(t, h, r)
 }
 
 func TestRefusesAPolicyThatDoesNotCompileAndTellsEveryField(t *testing.T) {
@@ -62,7 +72,9 @@ func TestAnUpdateThatLeavesTheSpecAloneIsNotRefused(t *testing.T) {
 	edited := stored.DeepCopy()
 	edited.Spec.Admission.Action = v1alpha1.Warn
 	g.Expect(reviewPolicy(t, update, edited).Allowed).To(BeFalse())
-	unreadable := func(r *admissionv1.AdmissionRequest) { r.Operation, r.OldObject.Raw = admissionv1.Update, []byte("{") }
+	unreadable := func(r *admissionv1.AdmissionRequest) {
+		r.Operation, r.OldObject.Raw = admissionv1.Update, []byte(`{"spec":[]}`)
+	}
 	g.Expect(reviewPolicy(t, unreadable, labelled).Allowed).To(BeFalse())
 }
 
@@ -151,3 +163,8 @@ func TestCaveatsAreBounded(t *testing.T) {
 	NewWithT(t).Expect(len(strings.Join(r.Warnings, ""))).To(BeNumerically("<=", 4096))
 	NewWithT(t).Expect(r.Warnings[len(r.Warnings)-1]).To(HavePrefix("... and"))
 }
+
+// nobody is a cluster without pods.
+type nobody struct{ client.Reader }
+
+func (nobody) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }

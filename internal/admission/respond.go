@@ -3,13 +3,13 @@
 package admission
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -48,6 +48,15 @@ type verdict struct {
 	mirrorOf string
 }
 
+// add what one more policy says of the same subject.
+func (v *verdict) add(one *verdict) {
+	v.deny = append(v.deny, one.deny...)
+	v.warn = append(v.warn, one.warn...)
+	v.audit = append(v.audit, one.audit...)
+	v.exempt = append(v.exempt, one.exempt...)
+	v.broken = v.broken || one.broken
+}
+
 // name is the value of the label verdict.
 func (v *verdict) name() string {
 	switch {
@@ -68,34 +77,46 @@ func (v *verdict) name() string {
 	}
 }
 
-// response words the verdict. what names the subject, as in `pod "web"`.
-func (v *verdict) response(what string) admission.Response {
-	r := admission.Allowed("")
+// answer words the verdict. what names the subject, as in `pod "web"`.
+func (v *verdict) answer(uid types.UID, what string) *answer {
+	a := allowed(uid)
+	a.verdict = v.name()
 	switch {
 	case len(v.deny) == 0:
 	case v.mirrorOf != "":
 		// The kubelet logs warnings.
 		prefix := "mirror pod of node " + isolation.Sanitize(v.mirrorOf, 253) + ", whose static pod runs anyway: "
-		r.Warnings = warnings(prefix, v.deny, v.warn)
+		a.Warnings = warnings(prefix, v.deny, v.warn)
 	default:
-		r = refused(what, v.deny)
+		head := what + " asks for less isolation than is required:\n"
+		a.refuse(http.StatusForbidden, metav1.StatusReasonForbidden,
+			head+strings.Join(within(lines("", maxLine, v.deny), "\n", maxMessage-len(head)), "\n"))
 		if v.broken {
-			r.Result.Code, r.Result.Reason = http.StatusInternalServerError, metav1.StatusReasonInternalError
+			a.Result.Code, a.Result.Reason = http.StatusInternalServerError, metav1.StatusReasonInternalError
 		}
 	}
-	if r.Warnings == nil {
-		r.Warnings = warnings("", v.warn)
+	if a.Warnings == nil {
+		a.Warnings = warnings("", v.warn)
 	}
-	r.AuditAnnotations = v.auditAnnotations()
-	return r
+	a.AuditAnnotations = v.auditAnnotations()
+	return a
 }
 
-func refused(what string, violations []isolation.Violation) admission.Response {
-	head := what + " asks for less isolation than is required:\n"
-	return admission.Denied(head + strings.Join(within(lines("", maxLine, violations), "\n", maxMessage-len(head)), "\n"))
+// allowed is the answer that has nothing against a request.
+func allowed(uid types.UID) *answer {
+	return &answer{admissionv1.AdmissionResponse{UID: uid, Allowed: true}, verdictAllowed}
+}
+
+// refuse makes a refusal of an answer.
+func (a *answer) refuse(code int32, reason metav1.StatusReason, message string) {
+	a.Allowed = false
+	a.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}
 }
 
 func (v *verdict) auditAnnotations() map[string]string {
+	if len(v.deny)+len(v.warn)+len(v.audit)+len(v.exempt) == 0 {
+		return nil
+	}
 	annotations := map[string]string{}
 	if all := lines("", maxLine, v.deny, v.warn, v.audit); len(all) > 0 {
 		annotations[auditViolations] = strings.Join(within(all, "; ", maxAnnotation), "; ")
@@ -105,9 +126,6 @@ func (v *verdict) auditAnnotations() map[string]string {
 	}
 	if v.mirrorOf != "" && len(v.deny) > 0 {
 		annotations[auditMirror] = isolation.Sanitize(v.mirrorOf, 253)
-	}
-	if len(annotations) == 0 {
-		return nil
 	}
 	return annotations
 }
@@ -156,15 +174,4 @@ func clip(s string, limit int) string {
 		return s
 	}
 	return s[:limit-3] + "..."
-}
-
-// unjudged refuses a request that cannot be judged. The error may quote the request.
-func unjudged(code int32, reason metav1.StatusReason, err error) admission.Response {
-	r := admission.Errored(code, errors.New(isolation.Sanitize(err.Error(), maxLine)))
-	r.Result.Reason = reason
-	return r
-}
-
-func badRequest(err error) admission.Response {
-	return unjudged(http.StatusBadRequest, metav1.StatusReasonBadRequest, err)
 }

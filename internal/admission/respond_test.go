@@ -30,7 +30,7 @@ func TestAnAnswerIsBoundedAndSaysWhatItLeavesOut(t *testing.T) {
 	for i := range 500 {
 		v.exempt = append(v.exempt, "policy/exemption-"+strconv.Itoa(i)+strings.Repeat("x", 30))
 	}
-	r := v.response(`pod "web"`)
+	r := v.answer("1", `pod "web"`)
 	g.Expect(len(r.Result.Message)).To(BeNumerically("<=", maxMessage))
 	told := strings.Split(r.Result.Message, "\n")
 	g.Expect(told[len(told)-1]).To(Equal("... and " + strconv.Itoa(500-(len(told)-2)) + " more"))
@@ -53,7 +53,7 @@ func TestAnAnswerIsBoundedAndSaysWhatItLeavesOut(t *testing.T) {
 func TestWhatFitsIsNotCut(t *testing.T) {
 	g := NewWithT(t)
 	v := &verdict{deny: violationsOf(100, 200)}
-	r := v.response(`pod "web"`)
+	r := v.answer("1", `pod "web"`)
 	g.Expect(strings.Split(r.Result.Message, "\n")).To(HaveLen(101))
 	g.Expect(r.Result.Message).NotTo(ContainSubstring("..."))
 	two := []string{strings.Repeat("a", 15), strings.Repeat("b", 15)}
@@ -63,7 +63,7 @@ func TestWhatFitsIsNotCut(t *testing.T) {
 
 func TestNothingToSayIsNothingSaid(t *testing.T) {
 	g := NewWithT(t)
-	r := (&verdict{}).response(`pod "web"`)
+	r := (&verdict{}).answer("1", `pod "web"`)
 	g.Expect(r.Allowed).To(BeTrue())
 	g.Expect(r.Warnings).To(BeEmpty())
 	g.Expect(r.AuditAnnotations).To(BeNil())
@@ -77,7 +77,7 @@ func TestHostileTextReachesNobody(t *testing.T) {
 		p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: hostile}}}}
 	})
 	h := handlerOf(compile(t, policyOf("audit", v1alpha1.Audit)), compile(t, policyOf("deny", v1alpha1.Deny)), compile(t, policyOf("warn", v1alpha1.Warn)))
-	r := h.Handle(t.Context(), creation(t, pod))
+	r := ask(t, h, creation(t, pod))
 	g.Expect(strings.Count(r.Result.Message, "\n")).To(Equal(1))
 	texts := append([]string{strings.Replace(r.Result.Message, "\n", " ", 1), r.AuditAnnotations[auditViolations]}, r.Warnings...)
 	g.Expect(texts).To(HaveLen(3))

@@ -4,11 +4,13 @@ package admission
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -16,11 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/vap"
 )
 
 // ReadyCheck is the name of the readiness check that [Setup] adds to the manager.
@@ -42,6 +43,12 @@ type Options struct {
 	// ExtraDNSNames are names in the certificate beside the Service's, for an API server that
 	// calls by URL.
 	ExtraDNSNames []string
+	// ExcludedNamespaces are those that admission leaves alone: a policy's author is not told of
+	// their pods.
+	ExcludedNamespaces []string
+	// Ending is closed when this replica was asked to end: from then on it is not ready, and
+	// answers all the same. See [Linger]. It may be nil.
+	Ending <-chan struct{}
 	// Clock defaults to the real one.
 	Clock clock.Clock
 }
@@ -66,70 +73,75 @@ func Setup(mgr manager.Manager, o Options) error {
 		o.Clock = clock.RealClock{}
 	}
 	log := mgr.GetLogger().WithName("admission")
-	policies := newStore(mgr.GetCache(), log)
+	metrics := registered()
+	policies := newStore(mgr.GetCache(), log, metrics.forget)
 	certs := newCertificates(mgr.GetClient(),
 		client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.WebhookSecretName},
 		append([]string{v1alpha1.WebhookServiceName + "." + o.Namespace + ".svc"}, o.ExtraDNSNames...), o.Clock)
+	certs.expiry = metrics.expiry.Set
 	if err := certs.setup(mgr); err != nil {
 		return fmt.Errorf("set up the webhook's certificate: %w", err)
 	}
-	server := newServer(mgr, &o, policies, certs)
+	known := &synced{cache: mgr.GetCache()}
+	server := &server{
+		address: net.JoinHostPort(o.Host, strconv.Itoa(cmp.Or(o.Port, defaultPort))),
+		certs:   certs, log: log, handler: newMux(mgr, &o, policies, metrics, log),
+	}
 	published := &publisher{
 		client: mgr.GetClient(), store: policies, podName: o.PodName, podUID: o.PodUID, clock: o.Clock, log: log,
 		lease: client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.WebhookLeasePrefix + o.PodName},
 	}
-	for _, r := range []manager.Runnable{policies, published, server} {
+	for _, r := range []manager.Runnable{policies, known, published, server} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("set up admission: %w", err)
 		}
 	}
-	return mgr.AddReadyzCheck(ReadyCheck, readiness(policies, certs, server.StartedChecker()))
+	return mgr.AddReadyzCheck(ReadyCheck, readiness(o.Ending, policies.ready, known.ready, certs.ready, server.ready))
 }
 
-// newServer serves both webhooks with the certificate in memory.
-func newServer(mgr manager.Manager, o *Options, policies *store, certs *certificates) webhook.Server {
-	server := webhook.NewServer(webhook.Options{
-		Host: o.Host, Port: o.Port,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.GetCertificate = certs.getCertificate
-			// The API server speaks HTTP/1.1 to webhooks, so that it spreads calls over replicas.
-			c.NextProtos = []string{"http/1.1"}
+const defaultPort = 9443
+
+// newMux leads each path to its handler.
+func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instruments, log logr.Logger) http.Handler {
+	namespaces := &namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader(), log: log}
+	mux := http.NewServeMux()
+	for path, e := range map[string]*endpoint{
+		v1alpha1.PodWebhookPath: {resource: resourcePods, handler: &podHandler{
+			policies: policies.policies, namespaces: namespaces, clock: o.Clock, metrics: metrics, log: log,
+			judge: (*isolation.Policy).Judge,
 		}},
-	})
-	decoder := admission.NewDecoder(mgr.GetScheme())
-	pods := &podHandler{
-		policies: policies.policies, decoder: decoder, clock: o.Clock, metrics: registered(),
-		namespaces: &namespaces{cached: mgr.GetClient(), live: mgr.GetAPIReader()},
-		judge:      (*isolation.Policy).Judge,
+		v1alpha1.TemplateWebhookPath: {resource: resourceTemplates, handler: &templateHandler{
+			policies: policies.policies, namespaces: namespaces, clock: o.Clock, metrics: metrics, log: log,
+			judge: (*isolation.Policy).Judge,
+		}},
+		v1alpha1.PolicyWebhookPath: {resource: resourcePolicies, handler: &policyHandler{
+			clock: o.Clock, log: log, expressible: func(p *v1alpha1.IsolationPolicy) error {
+				_, err := vap.Compile(p, vap.Options{ExcludedNamespaces: o.ExcludedNamespaces})
+				return err
+			},
+			pods: population{cached: mgr.GetCache(), excluded: o.ExcludedNamespaces},
+		}},
+	} {
+		e.limits, e.metrics, e.log, e.ending = newLimits(), metrics, log, o.Ending
+		mux.Handle(path, e)
 	}
-	server.Register(v1alpha1.PodWebhookPath, whenRead(policies, &admission.Webhook{Handler: pods}))
-	server.Register(v1alpha1.PolicyWebhookPath, &admission.Webhook{Handler: &policyHandler{decoder: decoder, clock: o.Clock}})
-	return server
+	return mux
 }
 
-// whenRead makes the call itself fail until the policies have been read. The API server then does
-// as failurePolicy says: it refuses where a Deny policy asked for that, and nowhere else. A refusal
-// in the answer would refuse everywhere.
-func whenRead(policies *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := policies.policies(); !ok {
-			http.Error(w, errNotRead.Error(), http.StatusServiceUnavailable)
-			return
+// readiness says why this replica should not be asked: it was asked to end, or one of the checks
+// fails.
+func readiness(ending <-chan struct{}, checks ...func() error) healthz.Checker {
+	return func(*http.Request) error {
+		select {
+		case <-ending:
+			return errors.New("this replica was asked to end")
+		default:
 		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// readiness says why this replica should not be asked yet: it has not read the policies, it has no
-// certificate, or it does not listen.
-func readiness(policies *store, certs *certificates, started healthz.Checker) healthz.Checker {
-	return func(r *http.Request) error {
-		if _, ok := policies.policies(); !ok {
-			return errNotRead
+		for _, check := range checks {
+			if err := check(); err != nil {
+				return err
+			}
 		}
-		if err := certs.ready(); err != nil {
-			return err
-		}
-		return started(r)
+		return nil
 	}
 }

@@ -23,8 +23,10 @@ import (
 // and needs no lock. A policy that does not compile is not served: the controller says so in its
 // condition Accepted.
 type store struct {
-	cache   cache.Cache
-	log     logr.Logger
+	cache cache.Cache
+	log   logr.Logger
+	// gone is told the names of policies that are no longer served.
+	gone    func(name string)
 	current atomic.Pointer[snapshot]
 	// changed tells that other policies are served than before. It holds one token.
 	changed chan struct{}
@@ -49,8 +51,8 @@ type snapshot struct {
 	known    map[revision]compiled
 }
 
-func newStore(c cache.Cache, log logr.Logger) *store {
-	return &store{cache: c, log: log, changed: make(chan struct{}, 1)}
+func newStore(c cache.Cache, log logr.Logger, gone func(name string)) *store {
+	return &store{cache: c, log: log, gone: gone, changed: make(chan struct{}, 1)}
 }
 
 // NeedLeaderElection is false: every replica serves.
@@ -99,6 +101,9 @@ func (s *store) rebuild(ctx context.Context) error {
 		}
 	}
 	s.current.Store(next)
+	for _, name := range previous.without(next) {
+		s.gone(name)
+	}
 	if previous == nil || !maps.Equal(previous.served, next.served) {
 		s.log.Info("Serving policies", "count", len(next.policies))
 		signal(s.changed)
@@ -141,6 +146,20 @@ func (s *snapshot) knows(r revision) bool {
 	return ok
 }
 
+// without names the policies that are served by s and not by next.
+func (s *snapshot) without(next *snapshot) []string {
+	if s == nil {
+		return nil
+	}
+	var names []string
+	for _, p := range s.policies {
+		if !slices.ContainsFunc(next.policies, func(n *isolation.Policy) bool { return n.Name == p.Name }) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // policies are what to judge by, in order of their names. ok is false until they have been read:
 // then nothing may be admitted for want of a policy.
 func (s *store) policies() (policies []*isolation.Policy, ok bool) {
@@ -149,6 +168,14 @@ func (s *store) policies() (policies []*isolation.Policy, ok bool) {
 		return nil, false
 	}
 	return current.policies, true
+}
+
+// ready fails until the policies have been read.
+func (s *store) ready() error {
+	if s.current.Load() == nil {
+		return errNotRead
+	}
+	return nil
 }
 
 // served tells which policies that are; ok as in policies.

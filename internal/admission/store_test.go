@@ -3,12 +3,11 @@
 package admission
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -63,37 +62,40 @@ func TestAPolicyThatNoLongerCompilesIsNoLongerServed(t *testing.T) {
 	NewWithT(t).Expect(after.served).To(BeEmpty())
 }
 
-func TestACallFailsUntilThePoliciesAreRead(t *testing.T) {
-	g := NewWithT(t)
-	s := newStore(nil, logr.Discard())
-	handler := whenRead(s, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-	call := func() int {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, v1alpha1.PodWebhookPath, nil))
-		return w.Code
-	}
-	g.Expect(call()).To(Equal(http.StatusServiceUnavailable))
-	s.current.Store(compileAll(nil, nil))
-	g.Expect(call()).To(Equal(http.StatusTeapot))
-}
-
 func TestReadinessSaysWhatIsMissing(t *testing.T) {
 	g := NewWithT(t)
-	s := newStore(nil, logr.Discard())
+	s := newStore(nil, logr.Discard(), nil)
+	known := &synced{}
 	certs, _ := emptySecret(t)
-	listening := false
-	check := readiness(s, certs, func(*http.Request) error {
-		if !listening {
-			return http.ErrServerClosed
-		}
-		return nil
-	})
+	listener := &server{address: ":9443"}
+	ending := make(chan struct{})
+	check := readiness(ending, s.ready, known.ready, certs.ready, listener.ready)
 	g.Expect(check(nil)).To(MatchError(errNotRead))
 	s.current.Store(compileAll(nil, nil))
+	g.Expect(check(nil)).To(MatchError(ContainSubstring("namespaces")))
+	known.namespaces.Store(true)
 	g.Expect(check(nil)).To(MatchError(ContainSubstring("no certificate")))
 	secret := secretOf(t, certs)
 	certs.load(t.Context(), secret)
-	g.Expect(check(nil)).To(MatchError(http.ErrServerClosed))
-	listening = true
+	g.Expect(check(nil)).To(MatchError(ContainSubstring("nothing listens on :9443")))
+	listener.listens.Store(true)
 	g.Expect(check(nil)).To(Succeed())
+	close(ending)
+	g.Expect(check(nil)).To(MatchError(ContainSubstring("asked to end")))
+}
+
+func TestTheCountersOfAPolicyGoWithIt(t *testing.T) {
+	g := NewWithT(t)
+	before := compileAll(nil, []v1alpha1.IsolationPolicy{*policyOf("a", v1alpha1.Deny), *policyOf("b", v1alpha1.Warn), *policyOf("c", v1alpha1.Warn)})
+	edited := policyOf("c", v1alpha1.Audit)
+	edited.Generation = 2
+	after := compileAll(before, []v1alpha1.IsolationPolicy{*policyOf("a", v1alpha1.Deny), *edited})
+	g.Expect(before.without(after)).To(Equal([]string{"b"}))
+
+	h := handlerOf(before.policies...)
+	expectAllowed(t, ask(t, h, creation(t, podOf())))
+	g.Expect(testutil.CollectAndCount(h.metrics.verdicts)).To(Equal(3))
+	h.metrics.forget("b")
+	g.Expect(testutil.CollectAndCount(h.metrics.verdicts)).To(Equal(2))
+	g.Expect(testutil.ToFloat64(h.metrics.verdicts.WithLabelValues("a", verdictAllowed))).To(BeEquivalentTo(1))
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+const (
+	// maxBody bounds a review. The API server takes objects of at most 3 MiB; a review holds two,
+	// and less than 1 MiB beside them. (controller-runtime has the same bound.)
+	maxBody = 7 << 20
+	// smallBody is what nearly all reviews stay below: a pod has some 5 to 20 KiB.
+	smallBody = 128 << 10
+	// maxLarge is how many reviews above that are in memory at once.
+	maxLarge = 2
+	// maxJudged is how many reviews are decoded and judged at once. More would not be answered
+	// sooner: it is work for the processors.
+	maxJudged = 64
+)
+
+// limits bound what an endpoint has in memory at once; each has its own, so that none waits for
+// another. Who sends slowly holds nothing that a small review needs.
+// Who has to wait waits until the API server would no longer listen.
+type limits struct {
+	large, judged chan struct{}
+}
+
+func newLimits() *limits {
+	return &limits{large: make(chan struct{}, maxLarge), judged: make(chan struct{}, maxJudged)}
+}
+
+// take one of the places; release gives it back.
+func take(ctx context.Context, places chan struct{}) (release func(), err error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	default:
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, overloaded(fmt.Errorf("%d reviews of this size are being answered, and none ended in time: try again", cap(places)))
+	}
+}
+
+// buffers are used again: what is decoded from a body does not point into it.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// read the body of a request. It must not be used once release has been called.
+func (l *limits) read(ctx context.Context, r *http.Request) (body []byte, release func(), err error) {
+	if r.ContentLength > maxBody {
+		return nil, func() {}, tooLarge(maxBody)
+	}
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	release = func() { buffers.Put(b) }
+	if _, err := b.ReadFrom(io.LimitReader(r.Body, smallBody)); err != nil {
+		return nil, release, unread(err)
+	}
+	if b.Len() == smallBody {
+		free, err := take(ctx, l.large)
+		if err != nil {
+			return nil, release, err
+		}
+		// A large buffer is not kept.
+		release = free
+		if _, err := b.ReadFrom(io.LimitReader(r.Body, maxBody-smallBody+1)); err != nil {
+			return nil, release, unread(err)
+		}
+	}
+	if b.Len() > maxBody {
+		return nil, release, tooLarge(maxBody)
+	}
+	if b.Len() == 0 {
+		return nil, release, badRequest(errors.New("the request has no body: an AdmissionReview belongs there"))
+	}
+	return b.Bytes(), release, nil
+}
+
+func unread(err error) error { return badRequest(fmt.Errorf("read the AdmissionReview: %w", err)) }
