@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,6 +23,8 @@ const (
 	reasonRestored = "IsolationRestored"
 	// reasonLifted: it may still be so, but the policy no longer minds.
 	reasonLifted = "RequirementLifted"
+	// reasonExpired: an exemption covers no pod that is created from now on.
+	reasonExpired = "ExemptionExpired"
 )
 
 // maxNote is how long the API server lets the note of an event be.
@@ -69,6 +72,7 @@ func announce(v *verdict, exist map[types.UID]bool, lost outOfSight) ([]announce
 	if !v.invalid {
 		t.began(lost)
 		t.ended(exist, lost)
+		t.expired()
 	}
 	t.turned(v1alpha1.ConditionEnforced)
 	t.turned(v1alpha1.ConditionVerified)
@@ -167,6 +171,26 @@ func (t *telling) turned(condition string) {
 		return
 	}
 	t.out = append(t.out, a)
+}
+
+// expired tells on the policy which exemptions ended since the last time. One that had ended when it
+// was first seen is told nobody: the webhook warned who applied it.
+func (t *telling) expired() {
+	before := make(map[string]v1alpha1.ExemptionState)
+	for _, e := range t.v.policy.Status.Exemptions {
+		before[e.Name] = e.State
+	}
+	for _, e := range t.v.status.Exemptions {
+		was, known := before[e.Name]
+		if e.State != v1alpha1.ExemptionExpired || !known || was == v1alpha1.ExemptionExpired {
+			continue
+		}
+		note := fmt.Sprintf("exemption %s has expired: pods that are created from now on are not covered, %d of those that exist still are", e.Name, e.Pods)
+		t.out = append(t.out, announcement{
+			regarding: t.v.reference(), kind: corev1.EventTypeWarning, reason: reasonExpired, action: "Judge/" + e.Name,
+			note: isolation.Sanitize(note, maxNote),
+		})
+	}
 }
 
 // tell adds an event on a pod. The action names the axis or portal: events that differ in nothing

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -35,11 +36,22 @@ func stripPod(o any) (any, error) {
 	}
 	pod.ManagedFields = nil
 	pod.Finalizers = nil
-	pod.OwnerReferences = nil
+	pod.OwnerReferences = controllerOf(pod)
 	pod.Annotations = kept(pod.Annotations, corev1.MirrorPodAnnotationKey)
 	stripSpec(&pod.Spec)
 	pod.Status = strippedStatus(&pod.Status)
 	return pod, nil
+}
+
+// controllerOf keeps the owner that made the pod: pods are told of by it.
+func controllerOf(pod *corev1.Pod) []metav1.OwnerReference {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return nil
+	}
+	return []metav1.OwnerReference{{
+		APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name, UID: owner.UID, Controller: owner.Controller,
+	}}
 }
 
 func kept(annotations map[string]string, key string) map[string]string {

@@ -3,20 +3,31 @@
 // Package controllers judges what the agents have seen, and keeps the API server told whom to ask.
 //
 // Two reconcilers, both on the replica that leads, both "gather, then judge": reads fill a plain
-// input, a pure function decides, one patch writes.
+// input, a pure function decides, and what differs is written.
 //
 //	setup.go         options, and what is watched
 //	cache.go         what of a pod is kept in memory
 //	gather.go        reads everything into one input
+//
+// The status of policies:
+//
 //	sight.go         what the nodes' reports say of a pod, and what they do not
 //	running.go       since when a pod runs
 //	judge.go         counts and findings of each policy
+//	exemptions.go    which exemptions are needed, and which have expired
 //	verified.go      the condition Verified
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
 //	announce.go      what began and what ended, as events
+//
+// What the API server is told:
+//
+//	engines.go       writes it: for each policy what its engine needs
+//	switching.go     how a policy goes from one engine to the other without a moment in between
 //	webhooks.go      the one ValidatingWebhookConfiguration, as it should be
-//	configuration.go keeps it so
+//	configuration.go writes it
+//	compiler.go      what policies become that the API server evaluates itself, each revision once
+//	generated.go     what of that stands
 //
 // Judgement itself is internal/isolation's.
 package controllers

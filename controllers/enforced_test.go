@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -28,8 +30,8 @@ func TestEnforced(t *testing.T) {
 	silent.Renewed = now.Add(-31 * time.Second)
 	mute := serves(2)
 	mute.Served = nil
-	configured := webhookConfiguration([]v1alpha1.IsolationPolicy{p}, []byte("ca"), options)
-	untrusted := webhookConfiguration([]v1alpha1.IsolationPolicy{p}, nil, options)
+	configured := webhookConfiguration([]v1alpha1.IsolationPolicy{p}, nil, []byte("ca"), options)
+	untrusted := webhookConfiguration([]v1alpha1.IsolationPolicy{p}, nil, nil, options)
 	loosened := configured.DeepCopy()
 	for i := range loosened.Webhooks {
 		loosened.Webhooks[i].FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
@@ -89,14 +91,92 @@ func TestEnforced(t *testing.T) {
 	}
 }
 
+func TestEnforcedByTheAPIServerItself(t *testing.T) {
+	p := demanding("all")
+	p.Spec.Admission.Engine = v1alpha1.EngineValidatingAdmissionPolicy
+	asking := webhookConfiguration([]v1alpha1.IsolationPolicy{p}, nil, []byte("ca"), options)
+	edited, unobserved, warned, one := both(0), both(0), both(0), both(0)
+	edited.Binding.Spec.PolicyName = "another"
+	unobserved.Policy.Generation = 2
+	warned.Policy.Status.TypeChecking = &admissionregistrationv1.TypeChecking{
+		ExpressionWarnings: []admissionregistrationv1.ExpressionWarning{{FieldRef: "spec.validations[0]", Warning: "no\nsuch field"}}}
+	one.Binding = nil
+	for name, test := range map[string]struct {
+		made          product
+		stands        generated
+		configuration *admissionregistrationv1.ValidatingWebhookConfiguration
+		status        metav1.ConditionStatus
+		reason        string
+		message       string
+	}{
+		"stands and observed": {product{generated: both(0)}, both(0), nil,
+			metav1.ConditionTrue, v1alpha1.ReasonCompiled, "generated and its binding stand, and the API server evaluates them itself"},
+		"not settled": {product{generated: both(0)}, both(0), asking,
+			metav1.ConditionTrue, v1alpha1.ReasonCompiled, "itself; until that has settled the API server asks the webhook as well"},
+		"not observed": {product{generated: both(0)}, unobserved, asking,
+			metav1.ConditionUnknown, v1alpha1.ReasonCompiled, "has not checked its types yet; until that has settled"},
+		"warned of": {product{generated: both(0)}, warned, nil,
+			metav1.ConditionFalse, v1alpha1.ReasonTypeWarnings, `spec.validations[0]: no\nsuch field`},
+		"edited": {product{generated: both(0)}, edited, nil,
+			metav1.ConditionFalse, v1alpha1.ReasonNotCompiled, "not as it should be"},
+		"half of it": {product{generated: both(0)}, one, nil,
+			metav1.ConditionFalse, v1alpha1.ReasonNotCompiled, "do not both stand yet"},
+		"nothing, for a reason": {product{generated: both(0), fault: "forbidden"}, generated{}, nil,
+			metav1.ConditionFalse, v1alpha1.ReasonNotCompiled, "do not both stand yet: forbidden"},
+		"what cannot be said": {product{err: errors.New("spec.x: CEL has no\nclock")}, generated{}, asking,
+			metav1.ConditionFalse, v1alpha1.ReasonNotCompiled, `spec.x: CEL has no\nclock; instead, the webhook: nothing is ready behind`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := world()
+			in.Name = func(*v1alpha1.IsolationPolicy) string { return "generated" }
+			in.Products = map[types.UID]product{p.UID: test.made}
+			in.Generated, in.Configuration = map[string]generated{"generated": test.stands}, test.configuration
+			status := judgeOne(in, p).status
+			c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
+			g := NewWithT(t)
+			g.Expect(*c).To(SatisfyAll(
+				HaveField("Status", test.status), HaveField("Reason", test.reason), HaveField("Message", ContainSubstring(test.message))))
+			accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionAccepted)
+			g.Expect(accepted.Status == metav1.ConditionTrue).To(Equal(test.made.err == nil))
+			if test.made.err != nil {
+				g.Expect(*accepted).To(SatisfyAll(HaveField("Reason", v1alpha1.ReasonNotCompiled), HaveField("Message", ContainSubstring("CEL has no"))))
+			}
+		})
+	}
+}
+
+func TestWhatDoesNotStandYetIsLookedForAgain(t *testing.T) {
+	g := NewWithT(t)
+	p := demanding("all")
+	p.Spec.Admission.Engine = v1alpha1.EngineValidatingAdmissionPolicy
+	in := world()
+	in.Policies = []v1alpha1.IsolationPolicy{p}
+	in.Name = func(*v1alpha1.IsolationPolicy) string { return "generated" }
+	in.Products = map[types.UID]product{p.UID: {generated: both(0)}}
+	g.Expect(judge(in, options).next).To(Equal(now.Add(unwritten)))
+	in.Generated = map[string]generated{"generated": both(0)}
+	g.Expect(judge(in, options).next).To(BeZero())
+	in.Products, in.Generated = map[types.UID]product{p.UID: {err: errors.New("cannot be said")}}, nil
+	g.Expect(judge(in, options).next).To(BeZero())
+}
+
+func TestThatTheFormerEngineStillStandsIsSaid(t *testing.T) {
+	in := world()
+	in.Name = func(*v1alpha1.IsolationPolicy) string { return "generated" }
+	in.Generated = map[string]generated{"generated": both(0)}
+	c := meta.FindStatusCondition(judgeOne(in, demanding("all")).status.Conditions, v1alpha1.ConditionEnforced)
+	NewWithT(t).Expect(*c).To(SatisfyAll(HaveField("Status", metav1.ConditionUnknown),
+		HaveField("Message", HaveSuffix("until that has settled ValidatingAdmissionPolicy generated enforces it as well"))))
+}
+
 func TestAPolicyThatWarnsIsEnforcedByTheEntryOfADenyPolicyWithTheSameSelectors(t *testing.T) {
 	deny, warn := demanding("deny"), demanding("warn")
 	warn.Spec.Admission.Action = v1alpha1.Warn
 	both := []v1alpha1.IsolationPolicy{deny, warn}
 	g := NewWithT(t)
-	g.Expect(askedFor(both, webhookConfiguration(both, []byte("ca"), options), options).whom(mustCompile(warn))).To(BeTrue())
-	flagging := webhookConfiguration([]v1alpha1.IsolationPolicy{warn}, []byte("ca"), options)
-	g.Expect(askedFor(both, flagging, options).whom(mustCompile(deny))).To(BeFalse(), "an entry that lets pass is not enough for Deny")
+	g.Expect(askedFor(webhookConfiguration(both, nil, []byte("ca"), options), options).whom(&warn, mustCompile(warn))).To(BeTrue())
+	flagging := webhookConfiguration([]v1alpha1.IsolationPolicy{warn}, nil, []byte("ca"), options)
+	g.Expect(askedFor(flagging, options).whom(&deny, mustCompile(deny))).To(BeFalse(), "an entry that lets pass is not enough for Deny")
 }
 
 func TestReadyEndpointsOfAllSlicesEachOnce(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,6 +39,30 @@ type input struct {
 	Replicas map[string]replica
 	// Configuration as it stands; nil if there is none.
 	Configuration *admissionregistrationv1.ValidatingWebhookConfiguration
+	// Generated is what stands for the engine ValidatingAdmissionPolicy, by name.
+	Generated map[string]generated
+	// Products are what policies of that engine were compiled to, by the policy's UID.
+	Products map[types.UID]product
+	// Name of what a policy is compiled to.
+	Name func(*v1alpha1.IsolationPolicy) string
+}
+
+func (in *input) name(p *v1alpha1.IsolationPolicy) string {
+	if in.Name == nil {
+		return ""
+	}
+	return in.Name(p)
+}
+
+// compileAll adds what the policies were compiled to.
+func (in *input) compileAll(c *compiler) {
+	in.Name = c.name
+	in.Products = make(map[types.UID]product)
+	for i := range in.Policies {
+		if p := &in.Policies[i]; p.Spec.Admission.Engine == v1alpha1.EngineValidatingAdmissionPolicy {
+			in.Products[p.UID] = c.of(p)
+		}
+	}
 }
 
 // endpoint is a ready endpoint of the webhook's Service.
@@ -118,7 +143,8 @@ func gatherInstallation(ctx context.Context, c client.Reader, namespace string, 
 	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("read ValidatingWebhookConfiguration %q: %w", v1alpha1.WebhookConfigurationName, err)
 	}
-	return nil
+	in.Generated, err = gatherGenerated(ctx, c)
+	return err
 }
 
 // readLeases takes the leases for what they are labelled as.

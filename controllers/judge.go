@@ -16,6 +16,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
+// unwritten is how long it takes until it is asked again why something does not stand yet.
+const unwritten = 5 * time.Second
+
 // seenPod is a pod with what is known of it, whatever the policies say.
 type seenPod struct {
 	*corev1.Pod
@@ -70,7 +73,7 @@ func judge(in *input, o *webhookOptions) judgement {
 		return judgement{}
 	}
 	pods := seePods(in, &next)
-	asked := askedFor(in.Policies, in.Configuration, o)
+	asked := askedFor(in.Configuration, o)
 	j := judgement{exist: make(map[types.UID]bool, len(pods))}
 	for i := range pods {
 		j.exist[pods[i].UID] = true
@@ -128,13 +131,31 @@ func judgePolicy(in *input, p *v1alpha1.IsolationPolicy, pods []seenPod, asked a
 	v.status.Pods = countPods(v.pods)
 	v.status.Nodes = countNodes(v.pods)
 	v.list()
-	v.condition(in, metav1.Condition{
-		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
-		Message: "the policy is valid",
-	})
-	v.condition(in, enforced(in, compiled, asked))
+	v.status.Exemptions = exemptions(p, v.pods, in.Now, next)
+	v.condition(in, accepted(in, p, compiled))
+	v.condition(in, enforced(in, p, compiled, asked))
+	if made := in.Products[p.UID]; made.err == nil && made.whole() && !in.Generated[in.name(p)].like(made.generated) {
+		// Why it does not stand is known to who writes it, and no event tells of it.
+		next.set(in.Now.Add(unwritten))
+	}
 	v.condition(in, verified(in.Now, v.pods, next))
 	return v
+}
+
+// accepted decides the condition Accepted of a policy that is valid: its engine must also be able to
+// carry it out.
+func accepted(in *input, p *v1alpha1.IsolationPolicy, compiled *isolation.Policy) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
+		Message: "the policy is valid",
+	}
+	if err := in.Products[p.UID].err; err != nil && compiled.Engine == v1alpha1.EngineValidatingAdmissionPolicy {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotCompiled, cannot(err)
+		if denies(p) {
+			c.Message = isolation.Sanitize(c.Message, 4000) + "; until it can, the webhook enforces it"
+		}
+	}
+	return c
 }
 
 // refuse says that the policy cannot be judged by. No pod is counted: whom it matches is not known.
@@ -191,7 +212,7 @@ func countNodes(pods []assessed) v1alpha1.NodeCounts {
 			continue
 		}
 		counted[node] = true
-		if node.unseen == "" {
+		if node.unseen == "" && node.doubt == "" {
 			n.Reporting++
 		} else {
 			n.Stale++

@@ -41,13 +41,17 @@ type Options struct {
 	// ExcludedNamespaces are those about whose pods nobody is asked at admission; what runs in them
 	// is judged like anything else. InstallNamespace is always among them. nil means kube-system.
 	ExcludedNamespaces []string
+	// SettleTime is how long both engines stand when a policy goes from one to the other. Defaults to
+	// ten seconds.
+	SettleTime time.Duration
 	// Clock defaults to the real one.
 	Clock clock.PassiveClock
 }
 
 // Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
-// of Pods should be a [PodCache]; its caches of Leases, EndpointSlices and Secrets need hold no more
-// than InstallNamespace.
+// of Pods should be a [PodCache], those of ValidatingAdmissionPolicies and their bindings a
+// [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
+// InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
 	o.InstallNamespace = cmp.Or(o.InstallNamespace, v1alpha1.InstallNamespace)
 	if o.ExcludedNamespaces == nil {
@@ -56,16 +60,20 @@ func Setup(mgr manager.Manager, o Options) error {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
+	o.SettleTime = cmp.Or(o.SettleTime, settleTime)
 	webhooks := newWebhookOptions(o.InstallNamespace, o.ExcludedNamespaces)
+	compiler := newCompiler(webhooks.Excluded, o.Clock)
 	status := &statusReconciler{
-		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks,
+		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks, compiler: compiler,
 	}
 	if err := status.setup(mgr); err != nil {
 		return fmt.Errorf("set up the controller of policies' status: %w", err)
 	}
-	configuration := &configurationReconciler{client: mgr.GetClient(), options: webhooks}
-	if err := configuration.setup(mgr); err != nil {
-		return fmt.Errorf("set up the controller of the webhook configuration: %w", err)
+	admission := &admissionReconciler{
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock, options: webhooks, compiler: compiler, settle: o.SettleTime,
+	}
+	if err := admission.setup(mgr); err != nil {
+		return fmt.Errorf("set up the controller of what the API server is told: %w", err)
 	}
 	return nil
 }
@@ -73,18 +81,17 @@ func Setup(mgr manager.Manager, o Options) error {
 // setup watches everything that gather reads.
 func (r *statusReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)
-	service := predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return o.GetLabels()[discoveryv1.LabelServiceName] == v1alpha1.WebhookServiceName
-	})
 	return builder.ControllerManagedBy(mgr).Named("isolationpolicy-status").
 		Watches(&v1alpha1.IsolationPolicy{}, coalesced(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, coalesced(), builder.WithPredicates(podChanged)).
 		Watches(&corev1.Namespace{}, coalesced(), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.NodeIsolationReport{}, coalesced()).
 		Watches(&coordinationv1.Lease{}, coalesced(), builder.WithPredicates(here, leaseChanged(r.clock))).
-		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, service)).
+		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
 			builder.WithPredicates(called("", v1alpha1.WebhookConfigurationName))).
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, coalesced()).
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, coalesced()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1, RateLimiter: patience()}).
 		Complete(r)
 }
@@ -115,6 +122,16 @@ func called(namespace, name string) predicate.Predicate {
 func inNamespace(namespace string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == namespace })
 }
+
+// behindWebhook lets the endpoints of the webhook's Service pass, ofWebhook the leases of its replicas.
+var (
+	behindWebhook = predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetLabels()[discoveryv1.LabelServiceName] == v1alpha1.WebhookServiceName
+	})
+	ofWebhook = predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return o.GetLabels()[v1alpha1.LabelLease] == v1alpha1.LeaseWebhook
+	})
+)
 
 // podChanged lets pass what changes a judgement. What the cache keeps of a pod is little more than
 // what is judged; its readiness, for one, is not in there.

@@ -23,6 +23,9 @@ type nodeSight struct {
 	node string
 	// unseen is the reason why the report counts for no pod; empty if it counts.
 	unseen string
+	// doubt is the reason why the report counts only for what is wrong: the node cannot see
+	// everything. Empty if it counts for all.
+	doubt string
 	// expires is when the agent will be silent if it says nothing more; zero if it already is.
 	expires   time.Time
 	levels    map[types.UID]isolation.Vector
@@ -46,7 +49,7 @@ func sightOf(in *input, node string) *nodeSight {
 		return n
 	}
 	n.expires = renewed.Add(agentLease).Add(time.Millisecond)
-	if n.unseen = unfit(node, &report.Status); n.unseen != "" {
+	if n.unseen, n.doubt = unfit(node, &report.Status); n.unseen != "" {
 		return n
 	}
 	n.read(&report.Status)
@@ -59,9 +62,10 @@ func fresh(renewed, now time.Time, lease time.Duration) bool {
 	return !renewed.IsZero() && now.Sub(renewed).Abs() <= lease
 }
 
-// unfit is the reason why what a report says does not count; empty if it does. Conditions that are
-// not there, or not known, are no better than bad ones.
-func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) string {
+// unfit is the reason why what a report says does not count (unseen), or counts only for what is
+// wrong (doubt); empty if it counts. Conditions that are not there, or not known, are no better than
+// bad ones.
+func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) (unseen, doubt string) {
 	why := func(c *metav1.Condition) string {
 		if c == nil {
 			return "its report does not say how it is"
@@ -70,13 +74,13 @@ func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) string {
 	}
 	ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
 	if ready == nil || ready.Status != metav1.ConditionTrue {
-		return "the agent of node " + node + " is not ready: " + why(ready)
+		return "the agent of node " + node + " is not ready: " + why(ready), ""
 	}
 	degraded := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionDegraded)
 	if degraded == nil || degraded.Status != metav1.ConditionFalse {
-		return "node " + node + " is degraded: " + why(degraded)
+		return "", "node " + node + " is degraded: " + why(degraded)
 	}
-	return ""
+	return "", ""
 }
 
 // read takes what the report says. Of a pod that is named twice the lowest levels count.
@@ -112,9 +116,9 @@ func (n *nodeSight) of(uid types.UID) isolation.Sight {
 	case !seen && n.truncated:
 		return isolation.Sight{Unseen: "the agent of node " + n.node + " has more pods than its report can name, and does not name this one"}
 	case !seen:
-		return isolation.Sight{Unseen: "the agent of node " + n.node + " has not seen it"}
+		return isolation.Sight{Unseen: cmp.Or(n.doubt, "the agent of node "+n.node+" has not seen it")}
 	}
-	return isolation.Sight{Levels: levels, Findings: n.findings[uid]}
+	return isolation.Sight{Levels: levels, Doubt: n.doubt, Findings: n.findings[uid]}
 }
 
 // sights are the nodes' reports, each read once and only if a pod asks for it.

@@ -56,9 +56,31 @@ func TestAReportCountsOnlyWhileItsAgentIsAliveAndWell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := world()
 			test.change(in)
-			NewWithT(t).Expect(sightOf(in, "one").unseen).To(Equal(test.unseen))
+			if r := in.Reports["one"]; r != nil {
+				r.Status.Groups = []v1alpha1.ObservedGroup{group(isolated, "a")}
+			}
+			seen := sightOf(in, "one").of("uid-a")
+			NewWithT(t).Expect(seen.Unseen + seen.Doubt).To(Equal(test.unseen))
 		})
 	}
+}
+
+func TestADegradedNodeProvesNothingAndHidesNoBreach(t *testing.T) {
+	g := NewWithT(t)
+	in := world()
+	in.Pods = []corev1.Pod{running("good", time.Hour), running("bad", time.Hour), running("unnamed", time.Hour)}
+	in.Reports["one"] = report("one", group(isolated, "good"), group(onHostPID(), "bad"))
+	meta.SetStatusCondition(&in.Reports["one"].Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionTrue, Reason: "NoPtrace", Message: "refused",
+	})
+	status := judgeOne(in, demanding("all")).status
+	g.Expect(status.Pods).To(Equal(v1alpha1.PodCounts{Matched: 3, Breached: 1, Unverified: 2}))
+	g.Expect(status.Nodes).To(Equal(v1alpha1.NodeCounts{Stale: 1}))
+	g.Expect(status.Findings[0]).To(SatisfyAll(HaveField("Kind", v1alpha1.Breach), HaveField("Pod", "bad")))
+	for _, f := range status.Findings[1:] {
+		g.Expect(f).To(SatisfyAll(HaveField("Kind", v1alpha1.Unverified), HaveField("Message", "node one is degraded: NoPtrace: refused")))
+	}
+	g.Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionVerified).Reason).To(Equal(v1alpha1.ReasonBreached))
 }
 
 func TestAPodIsSeenOnlyByTheNodeOnWhichItIs(t *testing.T) {

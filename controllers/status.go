@@ -26,6 +26,7 @@ type statusReconciler struct {
 	recorder recorder
 	clock    clock.PassiveClock
 	options  *webhookOptions
+	compiler *compiler
 
 	// rests until then. One worker runs, so nothing here needs a lock.
 	rests time.Time
@@ -42,6 +43,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	in.compileAll(r.compiler)
 	j := judge(in, r.options)
 	again, err := r.writeAll(ctx, &j)
 	now := r.clock.Now()
@@ -93,8 +95,9 @@ func (r *statusReconciler) write(ctx context.Context, v *verdict) error {
 	}
 	policy := v.policy.DeepCopy()
 	policy.Status = v.status
-	patch := client.MergeFromWithOptions(v.policy, client.MergeFromWithOptimisticLock{})
-	if err := r.client.Status().Patch(ctx, policy, patch); err != nil {
+	// The whole of it: a patch of counts that were never written before would leave out the zeros
+	// among them. The resource version tells if somebody else wrote meanwhile.
+	if err := r.client.Status().Update(ctx, policy); err != nil {
 		return fmt.Errorf("write the status of IsolationPolicy %q: %w", v.policy.Name, err)
 	}
 	return nil

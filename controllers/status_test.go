@@ -32,7 +32,7 @@ type refusingWriter struct {
 	writes int
 }
 
-func (w *refusingWriter) Patch(context.Context, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+func (w *refusingWriter) Update(context.Context, client.Object, ...client.SubResourceUpdateOption) error {
 	w.writes++
 	return w.err
 }

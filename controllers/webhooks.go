@@ -19,6 +19,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
+// templateTimeout is how long it waits for a warning.
+const templateTimeout = 2
+
 // webhookTimeout is how long the API server waits for an answer, in seconds. A judgement takes less
 // than a millisecond; the rest is for a connection to a replica that went away a moment ago, which
 // is tried again after one second and then after three.
@@ -27,6 +30,8 @@ const webhookTimeout = 5
 const (
 	// policyEntry asks about policies.
 	policyEntry = "policies.bulkhead.dev"
+	// templateEntry asks about the workloads that pods come from.
+	templateEntry = "templates.bulkhead.dev"
 	// podEntries end so. They begin with "deny-", where nobody may pass unjudged, or with "flag-".
 	podEntries = ".pods.bulkhead.dev"
 )
@@ -52,14 +57,20 @@ func newWebhookOptions(namespace string, excluded []string) *webhookOptions {
 //
 // There is an entry per distinct pair of selectors. An entry of a Deny policy refuses if nobody
 // answers. One of Warn and Audit policies lets pass; it is left out if a Deny policy has the same
-// pair, for every call judges all policies. A policy that does not compile has no entry; one that is
-// being deleted keeps its own until it is gone.
-func webhookConfiguration(policies []v1alpha1.IsolationPolicy, caBundle []byte, o *webhookOptions) *admissionregistrationv1.ValidatingWebhookConfiguration {
+// pair, for every call judges all policies. A policy that does not compile has no entry, nor has one
+// that needs none (without): the API server evaluates it itself. One that is being deleted keeps its
+// own until it is gone.
+func webhookConfiguration(policies []v1alpha1.IsolationPolicy, without uids, caBundle []byte, o *webhookOptions) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	pairs := make(map[string]*v1alpha1.IsolationPolicy)
+	served := false
 	for i := range policies {
 		p := &policies[i]
 		compiled, err := isolation.Compile(p)
 		if err != nil {
+			continue
+		}
+		served = true
+		if without[p.UID] {
 			continue
 		}
 		key := pairOf(compiled)
@@ -76,8 +87,11 @@ func webhookConfiguration(policies []v1alpha1.IsolationPolicy, caBundle []byte, 
 		},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{policyWebhook(caBundle, o)},
 	}
+	if served {
+		out.Webhooks = append(out.Webhooks, templateWebhook(caBundle, o))
+	}
 	for key, p := range pairs {
-		out.Webhooks = append(out.Webhooks, podWebhook(key, p, caBundle, o))
+		out.Webhooks = append(out.Webhooks, podWebhook(key, denies(p), p, caBundle, o))
 	}
 	slices.SortFunc(out.Webhooks, func(a, b admissionregistrationv1.ValidatingWebhook) int { return cmp.Compare(a.Name, b.Name) })
 	return out
@@ -112,16 +126,13 @@ func entryName(pair string, deny bool) string {
 // the objectSelector with there is the whole pod, the old and the new one, and an update of the
 // subresource cannot change labels. The other updates of pods change nothing that is judged, and an
 // entry that fails closed would keep finalizers from being removed.
-func podWebhook(pair string, p *v1alpha1.IsolationPolicy, caBundle []byte, o *webhookOptions) admissionregistrationv1.ValidatingWebhook {
-	w := webhook(entryName(pair, denies(p)), v1alpha1.PodWebhookPath, caBundle, o)
-	if !denies(p) {
+func podWebhook(pair string, deny bool, p *v1alpha1.IsolationPolicy, caBundle []byte, o *webhookOptions) admissionregistrationv1.ValidatingWebhook {
+	w := webhook(entryName(pair, deny), v1alpha1.PodWebhookPath, caBundle, o)
+	if !deny {
 		w.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 	}
 	match := ptr.Deref(p.Spec.Match, v1alpha1.PolicyMatch{})
-	w.NamespaceSelector = canonical(match.NamespaceSelector)
-	w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
-		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: slices.Clone(o.Excluded),
-	})
+	w.NamespaceSelector = outside(o, match.NamespaceSelector)
 	w.ObjectSelector = canonical(match.PodSelector)
 	namespaced := ptr.To(admissionregistrationv1.NamespacedScope)
 	w.Rules = []admissionregistrationv1.RuleWithOperations{{
@@ -139,7 +150,8 @@ func podWebhook(pair string, p *v1alpha1.IsolationPolicy, caBundle []byte, o *we
 }
 
 // policyWebhook asks about policies, never about their deletion: whoever wants to be rid of a
-// policy that stands in the way must not depend on the webhook.
+// policy that stands in the way must not depend on the webhook. Nor must who changes no spec: the
+// garbage collector and whoever labels.
 func policyWebhook(caBundle []byte, o *webhookOptions) admissionregistrationv1.ValidatingWebhook {
 	w := webhook(policyEntry, v1alpha1.PolicyWebhookPath, caBundle, o)
 	w.Rules = []admissionregistrationv1.RuleWithOperations{{
@@ -149,7 +161,49 @@ func policyWebhook(caBundle []byte, o *webhookOptions) admissionregistrationv1.V
 			Resources: []string{"isolationpolicies"}, Scope: ptr.To(admissionregistrationv1.ClusterScope),
 		},
 	}}
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "spec-changes", Expression: `request.operation == "CREATE" || object.?spec != oldObject.?spec`,
+	}}
 	return w
+}
+
+// templateWebhook asks about the workloads that people apply, so that they are warned before a
+// controller creates pods in their name. Who is asked can only warn: without an answer they pass.
+// What a controller makes, the ReplicaSets of Deployments above all, would only tell it a log.
+func templateWebhook(caBundle []byte, o *webhookOptions) admissionregistrationv1.ValidatingWebhook {
+	w := webhook(templateEntry, v1alpha1.TemplateWebhookPath, caBundle, o)
+	w.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+	w.TimeoutSeconds = ptr.To[int32](templateTimeout)
+	w.NamespaceSelector = outside(o, nil)
+	for _, kinds := range []admissionregistrationv1.Rule{
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "replicasets", "statefulsets", "daemonsets"}},
+		{APIGroups: []string{"batch"}, Resources: []string{"jobs", "cronjobs"}},
+		{APIGroups: []string{""}, Resources: []string{"replicationcontrollers", "podtemplates"}},
+	} {
+		kinds.APIVersions, kinds.Scope = []string{"v1"}, ptr.To(admissionregistrationv1.NamespacedScope)
+		w.Rules = append(w.Rules, admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+			Rule:       kinds,
+		})
+	}
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name:       "no-controller-made-it",
+		Expression: `!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))`,
+	}, {
+		Name: "template-changes",
+		Expression: `request.operation == "CREATE" || object.?template != oldObject.?template || ` +
+			`object.?spec.?template != oldObject.?spec.?template || object.?spec.?jobTemplate != oldObject.?spec.?jobTemplate`,
+	}}
+	return w
+}
+
+// outside is a selector of namespaces without the excluded ones.
+func outside(o *webhookOptions, s *metav1.LabelSelector) *metav1.LabelSelector {
+	out := canonical(s)
+	out.MatchExpressions = append(out.MatchExpressions, metav1.LabelSelectorRequirement{
+		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: slices.Clone(o.Excluded),
+	})
+	return out
 }
 
 // webhook is an entry with everything that an API server would fill in filled in, so that what
@@ -188,43 +242,38 @@ func canonical(s *metav1.LabelSelector) *metav1.LabelSelector {
 	return c
 }
 
-// asked are the pairs of selectors for which the API server has been told to ask.
-type asked map[string]bool
+// asked is what the API server has been told, by the names of the entries.
+type asked struct {
+	entries map[string]*admissionregistrationv1.ValidatingWebhook
+	options *webhookOptions
+}
 
-// whom tells whether the API server asks about the pods that the policy matches.
-func (a asked) whom(p *isolation.Policy) bool { return a[pairOf(p)] }
-
-// askedFor compares what stands with what should: for which pairs the entry is there as it should
-// be. Which authority it trusts is not compared, only that it names one.
-func askedFor(policies []v1alpha1.IsolationPolicy, stands *admissionregistrationv1.ValidatingWebhookConfiguration, o *webhookOptions) asked {
-	out := asked{}
+// askedFor reads what stands; nil if nothing does.
+func askedFor(stands *admissionregistrationv1.ValidatingWebhookConfiguration, o *webhookOptions) asked {
+	a := asked{options: o}
 	if stands == nil {
-		return out
+		return a
 	}
-	found := make(map[string]*admissionregistrationv1.ValidatingWebhook, len(stands.Webhooks))
+	a.entries = make(map[string]*admissionregistrationv1.ValidatingWebhook, len(stands.Webhooks))
 	for i := range stands.Webhooks {
-		found[stands.Webhooks[i].Name] = &stands.Webhooks[i]
+		a.entries[stands.Webhooks[i].Name] = &stands.Webhooks[i]
 	}
-	wanted := make(map[string]admissionregistrationv1.ValidatingWebhook)
-	for _, w := range webhookConfiguration(policies, nil, o).Webhooks {
-		wanted[w.Name] = w
+	return a
+}
+
+// whom tells whether the API server asks about the pods that the policy matches, and refuses them if
+// the policy denies and nobody answers. An entry that is not as it should be does not count.
+func (a asked) whom(p *v1alpha1.IsolationPolicy, compiled *isolation.Policy) bool {
+	pair := pairOf(compiled)
+	return a.as(pair, true, p) || !denies(p) && a.as(pair, false, p)
+}
+
+// as tells whether an entry stands as it should. Which authority it trusts is not compared, only that
+// it names one.
+func (a asked) as(pair string, deny bool, p *v1alpha1.IsolationPolicy) bool {
+	have := a.entries[entryName(pair, deny)]
+	if have == nil || len(have.ClientConfig.CABundle) == 0 {
+		return false
 	}
-	for i := range policies {
-		compiled, err := isolation.Compile(&policies[i])
-		if err != nil {
-			continue
-		}
-		pair := pairOf(compiled)
-		for _, deny := range []bool{true, false} {
-			name := entryName(pair, deny)
-			want, ok := wanted[name]
-			have := found[name]
-			if !ok || have == nil || len(have.ClientConfig.CABundle) == 0 {
-				continue
-			}
-			want.ClientConfig.CABundle = have.ClientConfig.CABundle
-			out[pair] = equality.Semantic.DeepEqual(*have, want)
-		}
-	}
-	return out
+	return equality.Semantic.DeepEqual(*have, podWebhook(pair, deny, p, have.ClientConfig.CABundle, a.options))
 }

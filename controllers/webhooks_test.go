@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -23,8 +24,10 @@ func selecting(name string, action v1alpha1.AdmissionAction, tenancy string) v1a
 
 // podEntriesOf are the entries about pods, with their failure policies.
 func podEntriesOf(policies ...v1alpha1.IsolationPolicy) []admissionregistrationv1.ValidatingWebhook {
-	return slices.DeleteFunc(webhookConfiguration(policies, []byte("ca"), options).Webhooks,
-		func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == policyEntry })
+	return slices.DeleteFunc(webhookConfiguration(policies, nil, []byte("ca"), options).Webhooks,
+		func(w admissionregistrationv1.ValidatingWebhook) bool {
+			return w.Name == policyEntry || w.Name == templateEntry
+		})
 }
 
 func TestAnEntryAsksAboutPodsAndTheirDebugContainersOutsideExcludedNamespaces(t *testing.T) {
@@ -112,13 +115,46 @@ func TestTheOrderOfPoliciesAndOfTheirSelectorsChangesNothing(t *testing.T) {
 
 func TestPoliciesThemselvesAreAskedAboutButNotTheirDeletion(t *testing.T) {
 	g := NewWithT(t)
-	all := webhookConfiguration(nil, []byte("ca"), options).Webhooks
+	all := webhookConfiguration(nil, nil, []byte("ca"), options).Webhooks
 	g.Expect(all).To(HaveLen(1))
 	g.Expect(all[0].Name).To(Equal("policies.bulkhead.dev"))
 	g.Expect(*all[0].ClientConfig.Service.Path).To(Equal(v1alpha1.PolicyWebhookPath))
 	g.Expect(all[0].Rules).To(HaveLen(1))
 	g.Expect(all[0].Rules[0].Operations).To(ConsistOf(admissionregistrationv1.Create, admissionregistrationv1.Update))
 	g.Expect(all[0].Rules[0].Resources).To(ConsistOf("isolationpolicies"))
+}
+
+func TestWhatTheAPIServerEvaluatesItselfHasNoEntryAndTakesNoneFromOthers(t *testing.T) {
+	g := NewWithT(t)
+	one, other := selecting("one", v1alpha1.Deny, "x"), selecting("other", v1alpha1.Warn, "x")
+	names := func(without uids, policies ...v1alpha1.IsolationPolicy) []string {
+		out := []string{}
+		for _, w := range webhookConfiguration(policies, without, []byte("ca"), options).Webhooks {
+			kind, _, _ := strings.Cut(w.Name, "-")
+			out = append(out, kind)
+		}
+		return out
+	}
+	g.Expect(names(uids{one.UID: true}, one)).To(ConsistOf(policyEntry, templateEntry))
+	g.Expect(names(uids{one.UID: true}, one, other)).To(ConsistOf(policyEntry, templateEntry, "flag"))
+	g.Expect(names(uids{other.UID: true}, one, other)).To(ConsistOf(policyEntry, templateEntry, "deny"))
+	g.Expect(names(nil)).To(ConsistOf(policyEntry), "without a policy nobody need be asked about workloads")
+}
+
+func TestWorkloadsAreAskedAboutOnlyToWarn(t *testing.T) {
+	g := NewWithT(t)
+	all := webhookConfiguration([]v1alpha1.IsolationPolicy{demanding("all")}, nil, []byte("ca"), options).Webhooks
+	w := all[slices.IndexFunc(all, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == templateEntry })]
+	g.Expect(*w.FailurePolicy).To(Equal(admissionregistrationv1.Ignore))
+	g.Expect(*w.TimeoutSeconds).To(BeNumerically("<=", 2))
+	g.Expect(*w.ClientConfig.Service.Path).To(Equal(v1alpha1.TemplateWebhookPath))
+	g.Expect(w.NamespaceSelector.MatchExpressions).To(ConsistOf(HaveField("Values", []string{"bulkhead-system", "kube-system"})))
+	var resources []string
+	for _, r := range w.Rules {
+		resources = append(resources, r.Resources...)
+	}
+	g.Expect(resources).To(ConsistOf("deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "cronjobs",
+		"replicationcontrollers", "podtemplates"))
 }
 
 func TestTheInstallationsOwnNamespaceIsAlwaysExcluded(t *testing.T) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/randfill"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// demandingEverything forbids every portal and demands every axis.
+func demandingEverything() v1alpha1.IsolationPolicy {
+	p := demanding("everything")
+	p.Spec.Isolation = &v1alpha1.Isolation{
+		PID: "Container", Network: "Pod", IPC: "Pod", UTS: "Pod", Mount: "Container", User: "Pod", Cgroup: "Container",
+	}
+	p.Spec.Portals = &v1alpha1.Portals{
+		Privileged: v1alpha1.PortalForbid, ProcMount: v1alpha1.PortalForbid, MountPropagation: v1alpha1.PortalForbid,
+		Devices: v1alpha1.PortalForbid, RuntimeSockets: v1alpha1.PortalForbid, WindowsHostProcess: v1alpha1.PortalForbid,
+		HostProbes: v1alpha1.PortalForbid, HostPaths: &v1alpha1.HostPathsPortal{}, HostPorts: &v1alpha1.HostPortsPortal{},
+		Capabilities: &v1alpha1.CapabilitiesPortal{Forbid: []v1alpha1.Capability{"ALL", "SYS_ADMIN", "SYS_PTRACE"}},
+	}
+	return p
+}
+
+// randomPods makes pods with every field filled in at times.
+func randomPods(seed int64) *randfill.Filler {
+	oneOf := func(r randfill.Continue, values ...string) string { return values[r.Intn(len(values))] }
+	return randfill.NewWithSeed(seed).NilChance(0.3).NumElements(0, 3).MaxDepth(20).Funcs(
+		func(q *resource.Quantity, r randfill.Continue) {
+			*q = *resource.NewQuantity(r.Int63n(100), resource.DecimalSI)
+		},
+		func(t *metav1.Time, r randfill.Continue) {
+			*t = metav1.NewTime(now.Add(time.Duration(r.Intn(100)) * time.Second))
+		},
+		func(f *metav1.FieldsV1, _ randfill.Continue) { *f = metav1.FieldsV1{} },
+		func(v *corev1.HostPathVolumeSource, r randfill.Continue) {
+			v.Path = oneOf(r, "/", "/dev/kmsg", "/run/containerd/containerd.sock", "/var/log", r.String(8))
+			v.Type = ptr.To(corev1.HostPathType(oneOf(r, "", "CharDevice", "Socket")))
+		},
+		func(m *corev1.MountPropagationMode, r randfill.Continue) {
+			*m = corev1.MountPropagationMode(oneOf(r, "None", "Bidirectional"))
+		},
+		func(m *corev1.ProcMountType, r randfill.Continue) {
+			*m = corev1.ProcMountType(oneOf(r, "Default", "Unmasked"))
+		},
+		func(c *corev1.Capability, r randfill.Continue) {
+			*c = corev1.Capability(oneOf(r, "ALL", "CAP_SYS_ADMIN", "net_raw"))
+		},
+	)
+}
+
+func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
+	g := NewWithT(t)
+	seed := rand.Int64()
+	t.Logf("seed %d", seed)
+	fill := randomPods(seed)
+	p := demandingEverything()
+	p.Spec.Exemptions = []v1alpha1.Exemption{{
+		Name: "e", Reason: "r", Namespaces: []string{"shop"}, ServiceAccounts: []string{"robot"},
+		Portals: &v1alpha1.ExemptPortals{HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/var", ReadOnly: true}}}},
+	}}
+	policy := mustCompile(p)
+	subjects := make(map[string]bool)
+	for range 1000 {
+		var whole corev1.Pod
+		fill.Fill(&whole)
+		whole.Namespace, whole.Spec.ServiceAccountName = "shop", "robot"
+		stripped := whole.DeepCopy()
+		_, err := PodCache().Transform(stripped)
+		g.Expect(err).NotTo(HaveOccurred())
+
+		before, after := policy.Judge(isolation.NewSubject(&whole, nil)), policy.Judge(isolation.NewSubject(stripped, nil))
+		g.Expect(after.Violations).To(Equal(before.Violations))
+		g.Expect(after.Exempt).To(Equal(before.Exempt))
+		g.Expect(metav1.GetControllerOf(stripped) == nil).To(Equal(metav1.GetControllerOf(&whole) == nil))
+		for i := range before.Violations {
+			subjects[before.Violations[i].Subject()] = true
+		}
+	}
+	// Mount is claimed by none below what can be demanded, cgroup by privileged containers.
+	for _, subject := range []string{"pid", "network", "ipc", "uts", "user", "cgroup", "privileged", "procMount", "mountPropagation",
+		"devices", "runtimeSockets", "windowsHostProcess", "hostProbes", "hostPaths", "hostPorts", "capabilities"} {
+		g.Expect(subjects).To(HaveKey(subject), "a test that never sees it proves nothing of it")
+	}
+}
+
+func TestTheCacheKeepsWhoMadeAPod(t *testing.T) {
+	g := NewWithT(t)
+	pod := running("a", 0)
+	controller := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u", Controller: ptr.To(true)}
+	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"}, controller}
+	pod.OwnerReferences[1].BlockOwnerDeletion = ptr.To(true)
+	_, err := stripPod(&pod)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(pod.OwnerReferences).To(Equal([]metav1.OwnerReference{controller}))
+}
