@@ -6,12 +6,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/check"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/compile"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
 )
 
 // tools need no cluster.
 func tools() []*cobra.Command {
-	return []*cobra.Command{check.Command(), scan.Command(), versionCommand()}
+	return []*cobra.Command{check.Command(), compile.Command(), scan.Command(), versionCommand()}
 }
 
 // parts run in a cluster.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +27,13 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+)
+
+const (
+	// linger is how long the webhooks are served after SIGTERM, until nobody sends a review here.
+	linger = 5 * time.Second
+	// drain is how long what has begun by then may take. Both fit into the pod's grace period.
+	drain = 10 * time.Second
 )
 
 // managerOptions are the flags of the manager.
@@ -77,7 +85,6 @@ func (o *managerOptions) run(ctx context.Context) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("register the API types: %w", err)
 	}
-	drain := 10 * time.Second
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         o.cache(),
@@ -87,13 +94,14 @@ func (o *managerOptions) run(ctx context.Context) error {
 		LeaderElectionID:              "bulkhead-manager",
 		LeaderElectionNamespace:       o.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &drain,
+		GracefulShutdownTimeout:       ptr.To(drain),
 	})
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
 	if err := admission.Setup(mgr, admission.Options{
 		Namespace: o.namespace, PodName: o.podName, PodUID: types.UID(o.podUID), Port: o.webhookPort,
+		ExcludedNamespaces: o.excluded, Ending: ctx.Done(),
 	}); err != nil {
 		return err
 	}
@@ -105,7 +113,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("set up health: %w", err)
 	}
-	return mgr.Start(ctx)
+	return mgr.Start(admission.Linger(ctx, linger))
 }
 
 // cache keeps in memory what is judged, and no Secret but the one with the webhook's certificate.
@@ -116,9 +124,11 @@ func (o *managerOptions) cache() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:    controllers.PodCache(),
 			&corev1.Secret{}: admission.SecretCache(o.namespace),
-			&admissionregistrationv1.ValidatingWebhookConfiguration{}: controllers.WebhookConfigurationCache(),
-			&coordinationv1.Lease{}:                                   here,
-			&discoveryv1.EndpointSlice{}:                              here,
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}:   controllers.WebhookConfigurationCache(),
+			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        controllers.GeneratedCache(),
+			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: controllers.GeneratedCache(),
+			&coordinationv1.Lease{}:                                     here,
+			&discoveryv1.EndpointSlice{}:                                here,
 		},
 	}
 }

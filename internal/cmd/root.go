@@ -41,12 +41,14 @@ func Root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bulkhead",
 		Short: "Keeps every container watertight",
+		// With it there is the flag --version; reports name it.
+		Version: Version,
 		Long: `Bulkhead proves that containers are as isolated as they should be.
 
 A cluster's owner declares, with IsolationPolicies, how isolated pods must be. The manager refuses
 pods whose spec asks for less, the agent reads from each node's kernel what running containers
-really have, and the manager tells where the two differ. Two commands need no cluster: check judges
-manifests, scan reads this machine.`,
+really have, and the manager tells where the two differ. Three commands need no cluster: check judges
+manifests, compile says policies in the API server's own language, scan reads this machine.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -55,6 +55,9 @@ func TestJSONIsStable(t *testing.T) {
       "namespace": "default",
       "name": "good",
       "verdict": "allowed",
+      "file": "stdin",
+      "document": 1,
+      "line": 1,
       "violations": []
     },
     {
@@ -62,13 +65,20 @@ func TestJSONIsStable(t *testing.T) {
       "namespace": "default",
       "name": "bad",
       "verdict": "denied",
+      "file": "stdin",
+      "document": 2,
+      "line": 7,
       "violations": [
         {
           "policy": "tenants",
+          "verdict": "denied",
           "portal": "hostPaths",
           "field": "spec.volumes[0].hostPath.path",
           "value": "/etc",
-          "message": "spec.volumes[0].hostPath.path is /etc, which is not allowed: use a volume of another type; allowed none"
+          "message": "spec.volumes[0].hostPath.path is /etc, which is not allowed: use a volume of another type; allowed none",
+          "file": "stdin",
+          "document": 2,
+          "line": 12
         }
       ]
     }
@@ -129,11 +139,11 @@ func TestTableTellsAViolationARowAndCounts(t *testing.T) {
 	in := pod("a", "  hostPID: true\n  hostNetwork: true\n") + "---\n" +
 		strings.Replace(pod("b", "  hostPID: true\n"), "name: b", "name: b, namespace: debug", 1) + "---\n" + pod("c", "")
 	o := run(t, in, "-f", "-", "--policy", file(t, "p.yaml", levels))
-	const want = `VERDICT  KIND  NAMESPACE  NAME  POLICY  ABOUT    MESSAGE
-denied   Pod   default    a     deny    pid      spec.hostPID is true and claims Host, Container is required: remove it or set it to false
-warned   Pod   default    a     warn    network  spec.hostNetwork is true and claims Host, Pod is required: remove it or set it to false
-exempt   Pod   debug      b     deny    -        by exemption debuggers
-allowed  Pod   default    c     -       -        -
+	const want = `VERDICT  WHERE     KIND  NAMESPACE  NAME  POLICY  ABOUT    MESSAGE
+denied   stdin:6   Pod   default    a     deny    pid      spec.hostPID is true and claims Host, Container is required: remove it or set it to false
+warned   stdin:7   Pod   default    a     warn    network  spec.hostNetwork is true and claims Host, Pod is required: remove it or set it to false
+exempt   stdin:9   Pod   debug      b     deny    -        by exemption debuggers
+allowed  stdin:16  Pod   default    c     -       -        -
 1 denied, 1 exempt, 1 allowed
 `
 	if o.out != want {
@@ -263,7 +273,7 @@ func TestTextFromTheInputReachesNoTerminal(t *testing.T) {
 		"spec:\n  containers: [{name: c}]\n  volumes: [{name: v, hostPath: {path: " + hostile + "}}]\n---\n" +
 		"apiVersion: example.com/v1\nkind: " + hostile + "\n"
 	policy := file(t, "p.yaml", strings.Replace(denyHostPID, "isolation: {pid: Container}", "portals: {hostPaths: {}}\n  match: {namespaceSelector: {matchLabels: {a: b}}}", 1))
-	for _, format := range []string{"table", "json"} {
+	for _, format := range []string{"table", "json", "yaml", "sarif", "junit"} {
 		o := run(t, in, "-f", "-", "--policy", policy, "-o", format)
 		if o.code != 1 {
 			t.Errorf("exit code %d, want 1\n%s", o.code, o.errOut)

@@ -6,38 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
-	"github.com/bulkhead-dev/bulkhead/internal/cmd/policies"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Exit codes beside 0.
 const (
-	exitDenied   = 1
+	exitFailed   = 1
 	exitBadInput = 2
 )
 
 // options are the flags.
 type options struct {
 	files, policies, namespaces []string
+	kustomization               string
 	namespace                   string
 	recursive                   bool
-	output                      string
+	output, failOn              string
 	now                         string
+	version                     string // of this program
 }
 
-// Command is the command "check".
-func Command() *cobra.Command {
-	var o options
-	c := &cobra.Command{
-		Use:   "check -f FILE --policy FILE",
-		Short: "Judge manifests by policies, without a cluster",
-		Long: `Judge pods, and the pod templates of workloads, by IsolationPolicies, without a cluster.
+// limits are the values of --fail-on: the verdict from which on a run fails.
+var limits = map[string]verdict{"deny": denied, "warn": warned, "audit": audited}
+
+const long = `Judge pods, and the pod templates of workloads, by IsolationPolicies, without a cluster.
 
 Judged are Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob, ReplicationController,
 PodTemplate, and lists of them. The verdict of several policies is the worst of theirs:
@@ -48,44 +47,69 @@ PodTemplate, and lists of them. The verdict of several policies is the worst of 
   exempt    an exemption opens what the spec asks for
   allowed   nothing is asked for that a policy forbids
 
+Every violation is told with its file and line, as a table for people, and as JSON, YAML, SARIF 2.1.0
+(GitHub code scanning and most editors read it) or JUnit (GitLab, Jenkins) for programs.
+
 Policies select by labels of namespaces. These are taken from Namespace objects in the input and
 from --namespaces; a namespace that is in neither is taken to match every selector.
 
 Input is read strictly: a misspelt field, a key that is there twice or half a document is an error,
 never a pass. Then everything that is wrong is told, and nothing is judged.
 
-Exit code: 0 nothing is denied, 1 something is denied, 2 bad input.`,
-		Example: `  # Judge a folder of manifests
+Exit code: 0 no verdict is as bad as --fail-on says, 1 one is, 2 bad input.`
+
+const examples = `  # Judge a folder of manifests
   bulkhead check -f manifests/ --policy policies/
 
-  # Judge what a chart renders, with the labels of the cluster's namespaces
+  # Judge what kustomize builds, and what a chart renders, with the labels of the cluster's namespaces
   kubectl get namespaces -o yaml > namespaces.yaml
+  bulkhead check -k overlays/prod --policy policies/ --namespaces namespaces.yaml
   helm template CHART --namespace web | bulkhead check -f - -n web --policy policies/ --namespaces namespaces.yaml
 
   # Judge what runs now, and list what is denied
   kubectl get pods -A -o json | bulkhead check -f - --policy policies/ -o json |
     jq -r '.results[] | select(.verdict == "denied") | .namespace + "/" + .name'
 
+  # GitHub code scanning: upload the file with github/codeql-action/upload-sarif
+  bulkhead check -f manifests/ --policy policies/ -o sarif > bulkhead.sarif
+
+  # GitLab: name the file in artifacts:reports:junit; fail on what would only be warned of as well
+  bulkhead check -f manifests/ --policy policies/ -o junit --fail-on warn > bulkhead.xml
+
   # Will an exemption still hold next year?
-  bulkhead check -f pod.yaml --policy policies/ --now 2027-01-01T00:00:00Z`,
-		Args: cobra.NoArgs,
+  bulkhead check -f pod.yaml --policy policies/ --now 2027-01-01T00:00:00Z`
+
+// Command is the command "check".
+func Command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:     "check (-f FILE | -k FOLDER) --policy FILE",
+		Short:   "Judge manifests by policies, without a cluster",
+		Long:    long,
+		Example: examples,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			o.version = c.Root().Version
 			return o.run(c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVarP(&o.files, "filename", "f", nil, "manifests to judge: a `file`, a folder, or - for standard input; can be repeated")
+	// The three that kubectl has, as it has them.
+	f.StringSliceVarP(&o.files, "filename", "f", nil, "manifests to judge: `files`, folders, patterns, or - for standard input; can be repeated")
+	f.StringVarP(&o.kustomization, "kustomize", "k", "", "judge what kustomize builds from a `folder`; not together with -f or -R")
+	f.BoolVarP(&o.recursive, "recursive", "R", false, "read the folders below a folder as well")
 	f.StringArrayVar(&o.policies, "policy", nil, "IsolationPolicies to judge by: a `file`, a folder, or -; can be repeated")
 	f.StringArrayVar(&o.namespaces, "namespaces", nil, "Namespace objects, for their labels: a `file`, a folder, or -; can be repeated")
 	f.StringVarP(&o.namespace, "namespace", "n", "default", "the `namespace` of manifests that name none")
-	f.BoolVarP(&o.recursive, "recursive", "R", false, "read the folders below a folder as well")
-	f.StringVarP(&o.output, "output", "o", "table", "table or json")
+	f.StringVarP(&o.output, "output", "o", "table", "`format`: "+listed(formats()))
+	f.StringVar(&o.failOn, "fail-on", "deny", "the `action` of policies whose violation makes the exit code 1: deny, warn (and deny) or audit (all)")
 	f.StringVar(&o.now, "now", "", "the `time` at which exemptions must not have expired, such as 2027-01-01T00:00:00Z (default the present)")
-	for _, name := range []string{"filename", "policy"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is defined right above
-		}
+	if err := c.MarkFlagRequired("policy"); err != nil {
+		panic(err) // the flag is defined right above
 	}
+	c.MarkFlagsOneRequired("filename", "kustomize")
+	c.MarkFlagsMutuallyExclusive("filename", "kustomize")
+	c.MarkFlagsMutuallyExclusive("recursive", "kustomize")
 	return c
 }
 
@@ -94,6 +118,7 @@ func (o *options) run(in io.Reader, out, errOut io.Writer) error {
 	if err != nil {
 		return &exit.Error{Code: exitBadInput, Err: err}
 	}
+	defer sparing()()
 	r := &manifest.Reader{In: in, Recursive: o.recursive}
 	g := gather(r, o, now)
 	for _, note := range g.notes {
@@ -105,32 +130,33 @@ func (o *options) run(in io.Reader, out, errOut io.Writer) error {
 		}
 		return &exit.Error{Code: exitBadInput, Err: errors.New("bad input, nothing was judged")}
 	}
-	verdicts, notes := judgeAll(g)
+	results, notes := g.results()
 	for _, note := range notes {
 		fmt.Fprintf(errOut, "note: %s\n", note)
 	}
-	if err := print(out, o.output, verdicts); err != nil {
+	limit := limits[o.failOn]
+	report := &report{results: results, limit: limit, version: o.version}
+	if err := report.print(out, o.output); err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
-	for i := range verdicts {
-		if verdicts[i].Verdict == denied {
-			return &exit.Error{Code: exitDenied}
-		}
+	if slices.ContainsFunc(results, func(r result) bool { return r.Verdict.reaches(limit) }) {
+		return &exit.Error{Code: exitFailed}
 	}
 	return nil
 }
 
 // validate checks the flags, and tells the time to judge at.
 func (o *options) validate() (now time.Time, err error) {
-	if o.output != "table" && o.output != "json" {
-		return now, fmt.Errorf("--output %q: it can be table or json", o.output)
+	if printers[o.output] == nil {
+		return now, fmt.Errorf("--output %q: it can be %s", o.output, listed(formats()))
+	}
+	if _, ok := limits[o.failOn]; !ok {
+		return now, fmt.Errorf("--fail-on %q: it can be deny, warn or audit", o.failOn)
 	}
 	streams := 0
-	for _, list := range [][]string{o.files, o.policies, o.namespaces} {
-		for _, arg := range list {
-			if arg == manifest.Stdin {
-				streams++
-			}
+	for _, arg := range slices.Concat(o.files, o.policies, o.namespaces) {
+		if arg == manifest.Stdin {
+			streams++
 		}
 	}
 	if streams > 1 {
@@ -145,24 +171,17 @@ func (o *options) validate() (now time.Time, err error) {
 	return now, nil
 }
 
-// gathered is everything that the judgement needs.
-type gathered struct {
-	targets    []target
-	policies   []*isolation.Policy
-	namespaces namespaces
-	notes      []string
-	problems   []error
+// manifests are what to judge.
+func (o *options) manifests() manifest.Arguments {
+	args := manifest.Arguments{Files: o.files}
+	if o.kustomization != "" {
+		args.Kustomizations = []string{o.kustomization}
+	}
+	return args
 }
 
-// gather reads all files.
-func gather(r *manifest.Reader, o *options, now time.Time) *gathered {
-	g := &gathered{namespaces: make(namespaces)}
-	loaded := policies.Load(r, o.policies)
-	g.policies = loaded.Policies
-	g.notes, g.problems = loaded.Notes, loaded.Problems
-	if len(o.namespaces) > 0 {
-		g.takeNamespaces(r.Read(o.namespaces))
-	}
-	g.takeManifests(r.Read(o.files), o.namespace, now)
-	return g
+// listed is "one, two or three".
+func listed(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

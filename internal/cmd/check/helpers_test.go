@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,9 +72,21 @@ func file(t *testing.T, name, text string) string {
 // judged is the JSON of a call.
 type judged struct {
 	Results []struct {
-		Kind, Namespace, Name, Verdict string
-		Violations                     []struct{ Policy, Axis, Portal, Field, Value, Message string }
+		Kind, Namespace, Name, Verdict, File string
+		Document, Line                       int
+		Violations                           []found
+		Exempted                             []struct {
+			found
+			Exemptions []struct{ Name, Reason string }
+		}
 	}
+}
+
+// found is a violation in JSON.
+type found struct {
+	Policy, Verdict, Axis, Portal, Field, Value, Message, File string
+	Document, Line                                             int
+	NamespaceUnknown                                           bool
 }
 
 // judge calls the command on one text by one policy and reads its JSON.
@@ -107,6 +120,17 @@ func (j judged) fields() string {
 		}
 	}
 	return strings.Join(all, " ")
+}
+
+// lines are "field file:line" of every violation.
+func (j judged) lines() []string {
+	var all []string
+	for _, r := range j.Results {
+		for _, v := range r.Violations {
+			all = append(all, v.Field+" "+v.File+":"+strconv.Itoa(v.Line))
+		}
+	}
+	return all
 }
 
 func wantContains(t *testing.T, where, text string, wanted ...string) {

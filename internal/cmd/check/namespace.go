@@ -18,15 +18,20 @@ import (
 // namespaces are the labels of the namespaces that are known.
 type namespaces map[string]labels.Set
 
-// take learns from a Namespace object.
-func (n namespaces) take(o *manifest.Object) error {
-	var ns corev1.Namespace
-	if err := o.Decode(&ns); err != nil {
-		return err
+// namespaceOf reads a Namespace object.
+func namespaceOf(o *manifest.Object) (*corev1.Namespace, error) {
+	ns := &corev1.Namespace{}
+	if err := o.Decode(ns); err != nil {
+		return nil, err
 	}
 	if ns.Name == "" {
-		return errors.New("metadata.name is missing")
+		return nil, errors.New("metadata.name is missing")
 	}
+	return ns, nil
+}
+
+// take learns from a Namespace object.
+func (n namespaces) take(ns *corev1.Namespace) error {
 	set := labelsOf(ns.Name, ns.Labels)
 	if former, twice := n[ns.Name]; twice && !maps.Equal(former, set) {
 		return fmt.Errorf("namespace %q is there twice, with different labels", ns.Name)
@@ -55,18 +60,26 @@ func (n namespaces) override(given namespaces) (notes []string) {
 	return notes
 }
 
+// takeNamespace reads an object of --namespaces: nil if it is of another kind.
+func takeNamespace(o *manifest.Object) (*corev1.Namespace, error) {
+	if o.GVK != core("Namespace") {
+		return nil, nil
+	}
+	return namespaceOf(o)
+}
+
 // takeNamespaces learns from the files of --namespaces.
-func (g *gathered) takeNamespaces(in manifest.Input) {
+func (g *gathered) takeNamespaces(in manifest.Input[*corev1.Namespace]) {
 	g.notes = append(g.notes, in.Notes...)
 	g.problems = append(g.problems, in.Problems...)
 	var others tally
-	for i := range in.Objects {
-		o := &in.Objects[i]
-		if o.GVK != core("Namespace") {
+	for i := range in.Found {
+		o := &in.Found[i]
+		if o.Value == nil {
 			others.add(o.Kind())
 			continue
 		}
-		g.problems = append(g.problems, manifest.Problems(o.Place, g.namespaces.take(o))...)
+		g.problems = append(g.problems, manifest.Problems(o.Place, g.namespaces.take(o.Value))...)
 	}
 	switch {
 	case others.total > 0:

@@ -4,11 +4,15 @@ package check
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -23,70 +27,109 @@ const (
 // shown makes a name that came from a file safe to show.
 func shown(name string) string { return isolation.Sanitize(name, nameLimit) }
 
+// report is everything that is printed.
+type report struct {
+	results []result
+	limit   verdict // from which on the run fails
+	version string  // of this program
+}
+
+// printers are the formats.
+var printers = map[string]func(*report, io.Writer) error{
+	"table": (*report).table,
+	"json":  (*report).json,
+	"yaml":  (*report).yaml,
+	"sarif": (*report).sarif,
+	"junit": (*report).junit,
+}
+
+// formats names them, in the order of the help.
+func formats() []string { return []string{"table", "json", "yaml", "sarif", "junit"} }
+
 // print writes the results in the format.
-func print(out io.Writer, format string, results []result) error {
+func (r *report) print(out io.Writer, format string) error {
 	buffered := bufio.NewWriter(out)
-	var err error
-	if format == "json" {
-		err = printJSON(buffered, results)
-	} else {
-		err = printTable(buffered, results)
-	}
-	if err != nil {
+	if err := printers[format](r, buffered); err != nil {
 		return err
 	}
 	return buffered.Flush()
 }
 
-func printJSON(out io.Writer, results []result) error {
+func (r *report) json(out io.Writer) error {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false) // "<unset>" is a value
 	e.SetIndent("", "  ")
 	return e.Encode(struct {
 		Results []result `json:"results"`
-	}{results})
+	}{r.results})
 }
 
-// printTable writes a row per violation, or per verdict where there is none, and the counts.
-func printTable(out io.Writer, results []result) error {
-	if len(results) > 0 {
+// yaml writes the same as JSON, as kubectl's printer does.
+func (r *report) yaml(out io.Writer) error {
+	var text bytes.Buffer
+	if err := r.json(&text); err != nil {
+		return err
+	}
+	converted, err := yaml.JSONToYAML(text.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(converted)
+	return err
+}
+
+// table writes a row per violation, or per verdict where there is none, and the counts.
+func (r *report) table(out io.Writer) error {
+	if len(r.results) > 0 {
 		t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "VERDICT\tKIND\tNAMESPACE\tNAME\tPOLICY\tABOUT\tMESSAGE")
-		for i := range results {
-			r := &results[i]
-			for j := range r.Violations {
-				v := &r.Violations[j]
-				r.row(t, v.verdict, v.Policy, v.about, v.Message, v.guessed)
-			}
-			if len(r.Violations) == 0 {
-				r.row(t, r.Verdict, r.exemptBy(), "-", r.why(), r.guessed)
-			}
+		fmt.Fprintln(t, "VERDICT\tWHERE\tKIND\tNAMESPACE\tNAME\tPOLICY\tABOUT\tMESSAGE")
+		for i := range r.results {
+			r.results[i].rows(t)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintln(out, summary(results))
+	_, err := fmt.Fprintln(out, r.summary())
 	return err
 }
 
-func (r *result) row(out io.Writer, v verdict, policy, about, message string, guessed bool) {
-	if guessed {
-		message += " (the namespace's labels are not known)"
+func (r *result) rows(out io.Writer) {
+	for i := range r.Violations {
+		v := &r.Violations[i]
+		r.row(out, v.Verdict, v.location, v.Policy, v.about(), v.text())
 	}
-	name := r.Name
-	if name == "" {
-		name = "<no name>"
+	if len(r.Violations) == 0 {
+		r.row(out, r.Verdict, r.location, r.exemptBy(), "-", r.why())
 	}
-	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v, r.Kind, r.Namespace, name, policy, about, message)
+}
+
+func (r *result) row(out io.Writer, v verdict, at location, policy, about, message string) {
+	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v, r.where(at), r.Kind, r.Namespace, r.title(), policy, about, message)
+}
+
+// where is the line, compact, as compilers tell it.
+func (r *result) where(at location) string {
+	if r.place.Built {
+		return at.File + " (built):" + strconv.Itoa(at.Line)
+	}
+	return at.File + ":" + strconv.Itoa(at.Line)
+}
+
+// title is the name, if it has one.
+func (r *result) title() string {
+	if r.Name == "" {
+		return "<no name>"
+	}
+	return r.Name
 }
 
 // exemptBy names the policies under which the pod is exempt.
 func (r *result) exemptBy() string {
 	var names []string
-	for i, e := range r.exempts {
-		if i == 0 || e.policy != r.exempts[i-1].policy {
-			names = append(names, e.policy)
+	for i := range r.by {
+		if j := &r.by[i]; len(j.exempted) > 0 {
+			names = append(names, shown(j.policy.Name))
 		}
 	}
 	if len(names) == 0 {
@@ -97,24 +140,32 @@ func (r *result) exemptBy() string {
 
 // why explains a verdict without violations.
 func (r *result) why() string {
+	var names []string
+	guessed := false
+	for i := range r.by {
+		guessed = guessed || r.by[i].guessed
+		for _, e := range r.by[i].exemptions() {
+			names = append(names, e.Name)
+		}
+	}
+	text := "-"
 	switch {
-	case !r.matched:
+	case len(r.by) == 0:
 		return "no policy matches it"
-	case len(r.exempts) == 0:
-		return "-"
+	case len(names) > 0:
+		text = "by exemption " + strings.Join(names, ", ")
 	}
-	names := make([]string, len(r.exempts))
-	for i, e := range r.exempts {
-		names[i] = e.name
+	if guessed {
+		text += guess
 	}
-	return "by exemption " + strings.Join(names, ", ")
+	return text
 }
 
 // summary counts the results: "2 denied, 1 warned, 3 allowed".
-func summary(results []result) string {
+func (r *report) summary() string {
 	counts := make(map[verdict]int)
-	for i := range results {
-		counts[results[i].Verdict]++
+	for i := range r.results {
+		counts[r.results[i].Verdict]++
 	}
 	var parts []string
 	for _, v := range order {

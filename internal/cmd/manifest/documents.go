@@ -8,62 +8,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
-	goyaml "go.yaml.in/yaml/v2"
 	goyaml3 "go.yaml.in/yaml/v3"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
-
-// document is one YAML or JSON document as JSON.
-type document struct {
-	place Place
-	json  []byte
-}
-
-var (
-	byteOrderMark = []byte("\xef\xbb\xbf")
-	utf16Marks    = [][]byte{{0xfe, 0xff}, {0xff, 0xfe}}
-)
-
-// split takes a file apart. Documents that hold nothing are counted and left out.
-func split(name string, text []byte) (documents []document, problems []error) {
-	for _, mark := range utf16Marks {
-		if bytes.HasPrefix(text, mark) {
-			return nil, Problems(Place{File: name}, errors.New("is UTF-16: save it as UTF-8"))
-		}
-	}
-	text = bytes.TrimPrefix(text, byteOrderMark)
-	number := 0
-	for _, c := range chunks(text) {
-		number++
-		place := Place{File: name, Document: number, Line: c.line}
-		if c.err != nil {
-			problems = append(problems, Problems(place, c.err)...)
-			continue
-		}
-		values, err := c.values()
-		if err != nil {
-			problems = append(problems, Problems(place, err)...)
-			continue
-		}
-		for i, v := range values {
-			if i > 0 {
-				number++
-			}
-			place.Document = number
-			documents = append(documents, document{place, v})
-		}
-	}
-	return documents, problems
-}
 
 // chunk is the text between two separators.
 type chunk struct {
 	line int // of its first line, from 1
 	text []byte
 	err  error
+}
+
+// document is one document of a chunk.
+type document struct {
+	line   int    // of its first line, from 1
+	text   []byte // as it stands in the file
+	isJSON bool
+	json   []byte
+	meta   *typeMeta // of the object, if it is known already
+	wishes []wish
 }
 
 // chunks splits at lines that begin with "---", as kubectl does (YAMLReader of
@@ -73,31 +39,30 @@ func chunks(text []byte) []chunk {
 	var all []chunk
 	current, line := chunk{line: 1}, 0
 	begun := false // a separator was seen
-	for rest := text; len(rest) > 0; {
-		var row []byte
-		if end := bytes.IndexByte(rest, '\n'); end >= 0 {
-			row, rest = rest[:end+1], rest[end+1:]
-		} else {
-			row, rest = rest, nil
-		}
-		line++
-		after, found := bytes.CutPrefix(row, []byte("---"))
-		if !found {
-			current.text = append(current.text, row...)
-			continue
-		}
+	start := 0     // of current, in text
+	end := func(at int) {
+		current.text = text[start:at]
 		if begun || !blank(current.text) {
 			all = append(all, current)
 		}
-		begun = true
-		current = chunk{line: line + 1}
-		if after = bytes.TrimSpace(after); len(after) > 0 && after[0] != '#' {
-			current.err = fmt.Errorf("the line %q: begin the document on the line after ---", bytes.TrimSpace(row))
+	}
+	for at := 0; at < len(text); {
+		row := text[at:]
+		if n := bytes.IndexByte(row, '\n'); n >= 0 {
+			row = row[:n+1]
 		}
+		line++
+		if after, found := bytes.CutPrefix(row, []byte("---")); found {
+			end(at)
+			begun, start = true, at+len(row)
+			current = chunk{line: line + 1}
+			if after = bytes.TrimSpace(after); len(after) > 0 && after[0] != '#' {
+				current.err = fmt.Errorf("the line %q: begin the document on the line after ---", bytes.TrimSpace(row))
+			}
+		}
+		at += len(row)
 	}
-	if begun || !blank(current.text) {
-		all = append(all, current)
-	}
+	end(len(text))
 	return all
 }
 
@@ -111,91 +76,89 @@ func blank(text []byte) bool {
 	return true
 }
 
-// values are the documents of a chunk as JSON: one of YAML, any number of JSON, none if it holds
-// nothing.
-func (c *chunk) values() ([][]byte, error) {
-	if blank(c.text) {
-		return nil, nil
+// documents of a chunk: one of YAML, any number of JSON, none if it holds nothing.
+func (c *chunk) documents() ([]*document, error) {
+	if c.err != nil || blank(c.text) {
+		return nil, c.err
 	}
-	trimmed := bytes.TrimSpace(c.text)
-	if trimmed[0] == '{' {
+	if bytes.TrimSpace(c.text)[0] == '{' {
 		// Else it may be YAML in flow style.
-		if values, err := jsonValues(trimmed); err == nil {
-			return values, strictJSON(values)
+		if documents, err := c.jsonDocuments(); err == nil {
+			return documents, nil
 		}
 	}
-	if err := single(c.text); err != nil {
-		return nil, c.explain(err)
-	}
-	// As kubectl does, to the letter: what "yes" means, and which value of a merge wins.
-	value, err := yaml.YAMLToJSON(c.text)
-	if err != nil {
-		return nil, c.explain(err)
-	}
-	if err := c.twice(); err != nil {
+	value, meta, err := c.convert()
+	if err != nil || bytes.Equal(value, []byte("null")) {
 		return nil, err
 	}
-	if bytes.Equal(value, []byte("null")) {
-		return nil, nil
-	}
-	return [][]byte{value}, nil
+	return []*document{{line: c.line, text: c.text, json: value, meta: meta}}, nil
 }
 
-func jsonValues(text []byte) ([][]byte, error) {
-	var values [][]byte
-	d := json.NewDecoder(bytes.NewReader(text))
+// jsonDocuments are the values of JSON in a row; an error if it is no JSON.
+func (c *chunk) jsonDocuments() ([]*document, error) {
+	var all []*document
+	line, counted := c.line, 0
+	add := func(start, end int) {
+		line += bytes.Count(c.text[counted:start], []byte("\n"))
+		counted = start
+		value := c.text[start:end]
+		all = append(all, &document{line: line, text: value, isJSON: true, json: value})
+	}
+	// A long list is one value, which the decoder would copy twice.
+	if one := bytes.TrimSpace(c.text); json.Valid(one) {
+		start := bytes.IndexByte(c.text, one[0])
+		add(start, start+len(one))
+		return all, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(c.text))
 	for {
 		var v json.RawMessage
 		switch err := d.Decode(&v); {
 		case errors.Is(err, io.EOF):
-			return values, nil
+			return all, nil
 		case err != nil:
 			return nil, err
 		}
-		values = append(values, v)
+		end := int(d.InputOffset())
+		add(end-len(v), end)
 	}
 }
 
-// strictJSON refuses keys that are there twice, which decoders take for the last of them.
-func strictJSON(values [][]byte) error {
-	var errs []error
-	for _, v := range values {
-		var any map[string]any
-		strict, err := kjson.UnmarshalStrict(v, &any)
-		errs = append(append(errs, strict...), err)
+// convert makes JSON of a chunk of YAML as kubectl does: what "yes" means, and which value of a merge
+// wins. A key that is there twice, of which kubectl takes one, is an error. The first pass finds
+// such keys on the way; what it refuses is looked at more closely.
+func (c *chunk) convert() ([]byte, *typeMeta, error) {
+	value, meta, strict := strictJSONOf(c.text)
+	if strict == nil {
+		return value, meta, nil
 	}
-	return errors.Join(errs...)
+	if errors.Is(strict, errMore) {
+		return nil, nil, strict
+	}
+	value, err := yaml.YAMLToJSON(c.text)
+	if err != nil {
+		return nil, nil, c.explain(err)
+	}
+	return value, nil, c.twice(strict)
 }
 
-// single refuses a chunk with a second document, which decoders would not read: "..." and line
-// breaks of which only YAML knows can begin one where there is no separator.
-func single(text []byte) error {
-	if !bytes.Contains(text, []byte("...")) && !bytes.Contains(text, []byte("---")) {
-		return nil
-	}
-	d := goyaml.NewDecoder(bytes.NewReader(text))
-	var any any
-	if err := d.Decode(&any); err != nil {
-		return err
-	}
-	if err := d.Decode(&any); errors.Is(err, io.EOF) {
-		return nil
-	}
-	return errors.New("a second document begins without a line ---: put one before it")
-}
-
-// twice refuses keys that are there twice, of which decoders take one. The strict mode of the
-// parser that kubectl uses would do, but for its refusing keys that override those of a merge.
-func (c *chunk) twice() error {
+// twice says which keys are there twice. The strict parser has refused the document: for that, or
+// for a merge.
+func (c *chunk) twice(strict error) error {
 	var root goyaml3.Node
-	if err := goyaml3.Unmarshal(c.text, &root); err != nil {
-		// This parser is more particular. Better refuse a merge than overlook a key.
-		if _, err := yaml.YAMLToJSONStrict(c.text); err != nil {
-			return c.explain(err)
+	if err := goyaml3.Unmarshal(c.text, &root); err != nil || !merges(&root) {
+		if errs := c.twiceIn(&root, nil); len(errs) > 0 {
+			return errors.Join(errs...)
 		}
-		return nil
+		// This parser is more particular. Better refuse a merge than overlook a key.
+		return c.explain(strict)
 	}
 	return errors.Join(c.twiceIn(&root, nil)...)
+}
+
+// merges tells whether there is a merge somewhere below.
+func merges(n *goyaml3.Node) bool {
+	return n.Tag == mergeTag || slices.ContainsFunc(n.Content, merges)
 }
 
 func (c *chunk) twiceIn(n *goyaml3.Node, errs []error) []error {
@@ -203,7 +166,7 @@ func (c *chunk) twiceIn(n *goyaml3.Node, errs []error) []error {
 		first := make(map[string]int, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
-			if key.Kind != goyaml3.ScalarNode || key.Tag == "!!merge" {
+			if key.Kind != goyaml3.ScalarNode || key.Tag == mergeTag {
 				continue
 			}
 			if line, known := first[key.Value]; known {
@@ -223,7 +186,7 @@ func (c *chunk) twiceIn(n *goyaml3.Node, errs []error) []error {
 // and with what is probably meant.
 func (c *chunk) explain(err error) error {
 	padded := append(bytes.Repeat([]byte("\n"), c.line-1), c.text...)
-	if _, absolute := yaml.YAMLToJSON(padded); absolute != nil {
+	if _, _, absolute := strictJSONOf(padded); absolute != nil {
 		err = absolute
 	}
 	// One sentence of the parser's several lines.

@@ -3,18 +3,27 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+	"k8s.io/cli-runtime/pkg/resource"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // Stdin is the argument that means standard input.
 const Stdin = "-"
+
+// stdinName is what standard input is called where a file is named.
+const stdinName = "standard input"
 
 // Reader reads what is named by arguments such as those of kubectl's -f.
 type Reader struct {
@@ -24,124 +33,149 @@ type Reader struct {
 	Recursive bool
 }
 
-// Input is what was read.
-type Input struct {
-	// Objects in the order of the input, lists expanded.
-	Objects []Object
-	// Notes are about what was left out and is no error: a sentence each, sanitised.
-	Notes []string
-	// Problems are inputs that cannot be used: a [Problem] each.
-	Problems []error
+// file is the text of one file, and what went wrong with reading it.
+type file struct {
+	place Place
+	text  []byte
+	// alone is set if the file itself was asked for, not the folder that it is in.
+	alone    bool
+	problems []error
+	notes    []string
 }
 
-// Read reads all arguments. It goes on after a problem, so that all of them are told at once.
-func (r *Reader) Read(args []string) Input {
-	var in Input
-	for _, arg := range args {
-		r.argument(arg, &in)
-	}
-	return in
+func (f *file) fail(err error) { f.problems = append(f.problems, Problems(f.place, err)...) }
+
+func (f *file) note(text string) {
+	f.notes = append(f.notes, (&Problem{Place: f.place, Err: errors.New(text)}).Error())
 }
 
-func (r *Reader) argument(arg string, in *Input) {
-	if arg == Stdin {
+// files are the files that an argument names, as kubectl expands it: a file, a folder, a pattern
+// such as 'web/*.yaml', or standard input. It goes on after a problem, so that all are told at once.
+func (r *Reader) files(arg string) []file {
+	switch {
+	case arg == Stdin:
+		f := file{place: Place{File: stdinName}, alone: true}
 		if r.In == nil {
-			in.fail(Place{File: "standard input"}, errors.New("is not there"))
-			return
+			f.fail(errors.New("is not there"))
+		} else {
+			f.read(r.In)
 		}
-		text, err := io.ReadAll(r.In)
-		in.file("standard input", text, err, true)
-		return
+		return []file{f}
+	case strings.HasPrefix(arg, "http://"), strings.HasPrefix(arg, "https://"):
+		return failed(arg, fmt.Errorf("nothing is fetched here: curl -fsSL %s | bulkhead check -f - --policy FILE", arg))
 	}
 	info, err := os.Stat(arg)
+	if errors.Is(err, fs.ErrNotExist) {
+		if matches, wrong := filepath.Glob(arg); wrong == nil && len(matches) > 0 {
+			var all []file
+			for _, match := range matches {
+				all = append(all, r.files(match)...)
+			}
+			return all
+		}
+	}
 	switch {
 	case err != nil:
-		in.fail(Place{File: arg}, fmt.Errorf("cannot be read: %w", reason(err)))
+		return failed(arg, fmt.Errorf("cannot be read: %w", reason(err)))
 	case info.IsDir():
-		r.folder(arg, in)
+		return r.folder(arg)
 	default:
-		text, err := os.ReadFile(arg)
-		in.file(arg, text, err, true)
+		return []file{open(arg, true)}
 	}
 }
 
-// folder reads the manifests of a folder, in the order of their names.
-func (r *Reader) folder(root string, in *Input) {
-	place := Place{File: root}
-	var files, left []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			in.fail(Place{File: path}, fmt.Errorf("cannot be read: %w", reason(err)))
-			if d != nil && d.IsDir() {
-				return fs.SkipDir
-			}
-		case d.IsDir() && path != root && !r.Recursive:
-			left = append(left, d.Name())
-			return fs.SkipDir
-		case !d.IsDir() && isManifest(path):
-			files = append(files, path)
-		}
-		return nil
-	})
+func failed(name string, err error) []file {
+	f := file{place: Place{File: name}}
+	f.fail(err)
+	return []file{f}
+}
+
+// folder reads the manifests of a folder: those that kubectl would take, in its order.
+func (r *Reader) folder(root string) []file {
+	visitors, err := resource.ExpandPathsToFileVisitors(nil, root, r.Recursive, resource.FileExtensions, nil)
 	if err != nil {
-		in.fail(place, err)
-		return
+		return failed(root, fmt.Errorf("cannot be read: %w", err))
 	}
-	if len(files) == 0 {
+	head := file{place: Place{File: root}}
+	var below []string
+	if !r.Recursive {
+		below = folders(root)
+	}
+	if len(visitors) == 0 {
 		err := errors.New("the folder has no *.yaml, *.yml or *.json file")
-		if len(left) > 0 {
+		if len(below) > 0 {
 			err = fmt.Errorf("%w; it has folders, which --recursive reads", err)
 		}
-		in.fail(place, err)
-		return
+		head.fail(err)
+		return []file{head}
 	}
-	if len(left) > 0 {
-		in.note(place, fmt.Sprintf("folders below were not read: %s (--recursive reads them)", strings.Join(left, ", ")))
+	if len(below) > 0 {
+		head.note(fmt.Sprintf("folders below were not read: %s (--recursive reads them)", strings.Join(below, ", ")))
 	}
-	before, problems := len(in.Objects), len(in.Problems)
-	for _, path := range files {
-		text, err := os.ReadFile(path)
-		in.file(path, text, err, false)
+	files := []file{head}
+	for _, v := range visitors {
+		if v, ok := v.(*resource.FileVisitor); ok {
+			files = append(files, open(v.Path, false))
+		}
 	}
-	if len(in.Objects) == before && len(in.Problems) == problems {
-		in.fail(place, errors.New("the folder's files hold no document"))
-	}
+	return files
 }
 
-func isManifest(path string) bool {
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))
-}
-
-// file takes the documents of one file. A file that holds none is a problem if it alone was asked
-// for; among others it is worth a note.
-func (in *Input) file(name string, text []byte, err error, alone bool) {
-	place := Place{File: name}
+// folders are the names of the folders in a folder.
+func folders(root string) []string {
+	entries, err := os.ReadDir(root)
 	if err != nil {
-		in.fail(place, fmt.Errorf("cannot be read: %w", reason(err)))
-		return
+		return nil // that it cannot be read is told by who reads its files
 	}
-	before, problems := len(in.Objects), len(in.Problems)
-	documents, problem := split(name, text)
-	in.Problems = append(in.Problems, problem...)
-	for _, d := range documents {
-		in.document(d)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
 	}
-	switch {
-	case len(documents) > 0 || len(in.Objects) > before || len(in.Problems) > problems:
-	case alone:
-		in.fail(place, errors.New("holds no document"))
-	default:
-		in.note(place, "holds no document")
-	}
+	return names
 }
 
-func (in *Input) fail(place Place, err error) {
-	in.Problems = append(in.Problems, Problems(place, err)...)
+func open(path string, alone bool) file {
+	f := file{place: Place{File: path}, alone: alone}
+	opened, err := os.Open(path)
+	if err != nil {
+		f.fail(fmt.Errorf("cannot be read: %w", reason(err)))
+		return f
+	}
+	if info, err := opened.Stat(); err == nil && info.Mode().IsRegular() {
+		f.text = make([]byte, 0, info.Size()+bytes.MinRead)
+	}
+	f.read(opened)
+	if err := opened.Close(); err != nil {
+		f.fail(err)
+	}
+	return f
 }
 
-func (in *Input) note(place Place, text string) {
-	in.Notes = append(in.Notes, (&Problem{Place: place, Err: errors.New(text)}).Error())
+// read takes the text, in UTF-16 if it begins with the mark of that, as kubectl does.
+func (f *file) read(in io.Reader) {
+	text := bytes.NewBuffer(f.text)
+	if _, err := text.ReadFrom(transform.NewReader(in, unicode.BOMOverride(transform.Nop))); err != nil {
+		f.fail(fmt.Errorf("cannot be read: %w", reason(err)))
+	}
+	f.text = text.Bytes()
+}
+
+// kustomized is what kubectl kustomize makes of a folder, by kubectl's own library and with its
+// options (KustomizeVisitor of k8s.io/cli-runtime, which does not give the text away).
+func kustomized(root string) file {
+	f := file{place: Place{File: root, Built: true}, alone: true}
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy
+	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), root)
+	if err == nil {
+		f.text, err = built.AsYaml()
+	}
+	if err != nil {
+		f.fail(fmt.Errorf("cannot be built: %s", strings.Join(strings.Fields(err.Error()), " ")))
+	}
+	return f
 }
 
 // reason is the cause without the path, which the place names already.

@@ -23,6 +23,8 @@ type Object struct {
 	GVK schema.GroupVersionKind
 	// JSON of the object, without keys that are there twice.
 	JSON []byte
+
+	document *document
 }
 
 // Decode reads the object into a type of the Kubernetes API. Fields that the type does not have
@@ -36,45 +38,79 @@ func (o *Object) Decode(into any) error {
 // Kind names the object's kind for people, sanitised.
 func (o *Object) Kind() string { return isolation.Sanitize(o.GVK.Kind, nameLimit) }
 
-// document takes an object, or the items of a list.
-func (in *Input) document(d document) {
-	in.object(d.place, d.json, schema.GroupVersionKind{})
+// finds takes objects and what is wrong with them.
+type finds interface {
+	object(Object)
+	problem(Place, error)
+	// fork is another one that can be used beside; join takes what it found.
+	fork() finds
+	join(finds)
 }
 
-// object takes one object; fallback says what it is if it does not say so itself.
-func (in *Input) object(place Place, text []byte, fallback schema.GroupVersionKind) {
-	gvk, err := identify(place, text, fallback)
+// objects hands over the object that a text holds, or the items if it is a list; fallback says what
+// it is if it does not say so itself.
+func (d *document) objects(place Place, text []byte, fallback schema.GroupVersionKind, to finds) {
+	gvk, err := d.identify(place, text, fallback)
 	if err != nil {
-		in.fail(place, err)
+		to.problem(place, err)
 		return
 	}
-	if !strings.HasSuffix(gvk.Kind, "List") {
-		in.Objects = append(in.Objects, Object{place, gvk, text})
+	var items []json.RawMessage
+	isList := strings.HasSuffix(gvk.Kind, "List")
+	if isList {
+		items, err = itemsOf(text)
+		// Else a custom resource whose name happens to end so.
+		isList = !errors.Is(err, errNoList) || native(gvk.Group)
+	}
+	switch {
+	case !isList && d.isJSON:
+		err = onceEach(text)
+	case !isList:
+		err = nil // the parser of YAML has looked
+	case err != nil:
+		err = fmt.Errorf("%s: %w", gvk.Kind, err)
+	default:
+		d.items(place, items, gvk, to)
 		return
 	}
-	in.list(place, text, gvk)
+	if err != nil {
+		to.problem(place, err)
+		return
+	}
+	to.object(Object{place, gvk, text, d})
 }
 
-// list takes the items of a list.
-func (in *Input) list(place Place, text []byte, gvk schema.GroupVersionKind) {
-	items, err := itemsOf(text)
-	if errors.Is(err, errNoList) && !native(gvk.Group) {
-		// A custom resource whose name happens to end so.
-		in.Objects = append(in.Objects, Object{place, gvk, text})
-		return
-	}
-	if err != nil {
-		in.fail(place, fmt.Errorf("%s: %w", gvk.Kind, err))
-		return
-	}
+// items hands over the items of a list, which are read beside each other.
+func (d *document) items(place Place, texts []json.RawMessage, list schema.GroupVersionKind, to finds) {
 	// The items of a typed list, as the API server gives it, do not say what they are.
-	item := gvk
-	if item.Kind = strings.TrimSuffix(gvk.Kind, "List"); item.Kind == "" {
-		item = schema.GroupVersionKind{}
+	fallback := list
+	if fallback.Kind = strings.TrimSuffix(list.Kind, "List"); fallback.Kind == "" {
+		fallback = schema.GroupVersionKind{}
 	}
-	for i, text := range items {
-		in.object(place.item(i+1), text, item)
+	type item struct {
+		place Place
+		text  []byte
+		own   *document
+		found finds
 	}
+	items := make([]*item, len(texts))
+	for i, text := range texts {
+		own := *d
+		own.wishes = nil
+		items[i] = &item{place.item(i + 1), text, &own, to.fork()}
+	}
+	parallel(items, func(i *item) { i.own.objects(i.place, i.text, fallback, i.found) })
+	for _, i := range items {
+		d.wishes = append(d.wishes, i.own.wishes...)
+		to.join(i.found)
+	}
+}
+
+// onceEach refuses keys that are there twice, which decoders of JSON take for the last of them.
+func onceEach(text []byte) error {
+	var any map[string]any
+	strict, err := kjson.UnmarshalStrict(text, &any)
+	return errors.Join(append(strict, err)...)
 }
 
 // native tells whether the group is one of Kubernetes' own, whose kinds that end in List are lists.
@@ -91,7 +127,7 @@ func itemsOf(text []byte) ([]json.RawMessage, error) {
 		Metadata   any               `json:"metadata"`
 		Items      []json.RawMessage `json:"items"`
 	}
-	strict, err := kjson.UnmarshalStrict(text, &list, kjson.DisallowUnknownFields)
+	strict, err := kjson.UnmarshalStrict(text, &list)
 	if err != nil || list.Items == nil {
 		return nil, errNoList
 	}
@@ -99,16 +135,15 @@ func itemsOf(text []byte) ([]json.RawMessage, error) {
 }
 
 // identify reads what an object says it is.
-func identify(place Place, text []byte, fallback schema.GroupVersionKind) (schema.GroupVersionKind, error) {
+func (d *document) identify(place Place, text []byte, fallback schema.GroupVersionKind) (schema.GroupVersionKind, error) {
 	var gvk schema.GroupVersionKind
 	if text = bytes.TrimSpace(text); len(text) == 0 || text[0] != '{' {
 		return gvk, fmt.Errorf("is no Kubernetes object, but %.64s", text)
 	}
-	var meta struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, &meta); err != nil {
+	var meta typeMeta
+	if d.meta != nil && len(place.Items) == 0 {
+		meta = *d.meta
+	} else if err := kjson.UnmarshalCaseSensitivePreserveInts(text, &meta); err != nil {
 		return gvk, err
 	}
 	if meta.APIVersion == "" && meta.Kind == "" && fallback.Kind != "" {
@@ -117,7 +152,7 @@ func identify(place Place, text []byte, fallback schema.GroupVersionKind) (schem
 	if meta.APIVersion == "" || meta.Kind == "" {
 		err := fmt.Errorf("is no Kubernetes object: it needs apiVersion and kind, and has %q and %q", meta.APIVersion, meta.Kind)
 		if strings.HasPrefix(filepath.Base(place.File), "kustomization.") {
-			err = fmt.Errorf("%w (build it first: kubectl kustomize FOLDER | bulkhead check -f - --policy FILE)", err)
+			err = fmt.Errorf("%w (build it: bulkhead check -k FOLDER --policy FILE)", err)
 		}
 		return gvk, err
 	}

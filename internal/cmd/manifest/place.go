@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifest reads Kubernetes manifests from files, folders and standard input, as kubectl
-// does, with two differences. It says of everything in which file, document and line it stands.
-// And it is strict: what kubectl or the API server would drop silently is an error here, because
-// a judge who overlooks a field gives a wrong verdict.
+// Package manifest reads Kubernetes manifests from files, folders, kustomizations and standard
+// input, as kubectl does and with its libraries, with two differences. It says of everything in
+// which file, document and line it stands. And it is strict: what kubectl or the API server would
+// drop silently is an error here, because a judge who overlooks a field gives a wrong verdict.
+//
+// What the libraries cannot do is done here: the builder of k8s.io/cli-runtime and the readers of
+// k8s.io/apimachinery/pkg/util/yaml take the last of two equal keys, and tell neither document nor
+// line.
 package manifest
 
 import (
@@ -24,6 +28,9 @@ const (
 type Place struct {
 	// File is its path as it was given, or "standard input".
 	File string
+	// Built is set if File is a folder, and the text what kustomize made of it: documents and
+	// lines are those of that text.
+	Built bool
 	// Document counts from 1; 0 speaks of the whole file.
 	Document int
 	// Line is where the document begins, from 1; 0 speaks of the whole file.
@@ -32,9 +39,15 @@ type Place struct {
 	Items []int
 }
 
+// Stdin tells whether it is in standard input.
+func (p Place) Stdin() bool { return p.File == stdinName }
+
 // String names the place for people, sanitised.
 func (p Place) String() string {
 	s := isolation.Sanitize(p.File, nameLimit)
+	if p.Built {
+		s += " (as kustomize builds it)"
+	}
 	if p.Document > 0 {
 		s += ", document " + strconv.Itoa(p.Document) + " (line " + strconv.Itoa(p.Line) + ")"
 	}

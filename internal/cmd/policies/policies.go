@@ -23,6 +23,8 @@ var Kind = v1alpha1.GroupVersion.WithKind("IsolationPolicy")
 type Loaded struct {
 	// Policies in the order of the input, ready to judge. Their names differ.
 	Policies []*isolation.Policy
+	// Sources are the same policies as they were written, with the API's defaults.
+	Sources []*v1alpha1.IsolationPolicy
 	// Notes are about what was left out and is no error: a sentence each, sanitised.
 	Notes []string
 	// Problems are inputs that cannot be used, all of them; then the policies must not be used
@@ -30,33 +32,46 @@ type Loaded struct {
 	Problems []error
 }
 
+// policy is one that was found; nil if an object is of another group.
+type policy struct {
+	compiled *isolation.Policy
+	source   *v1alpha1.IsolationPolicy
+}
+
 // Load reads the policies in files and folders. A file that is named, or a folder, without any
 // policy is a problem: judging by no policy passes everything.
 func Load(r *manifest.Reader, paths []string) Loaded {
 	var l Loaded
-	validator, err := builtIn()
-	if err != nil {
-		l.Problems = append(l.Problems, err)
-		return l
-	}
 	seen := make(map[string]manifest.Place)
 	for _, path := range paths {
-		in := r.Read([]string{path})
+		in := manifest.Read(r, manifest.Arguments{Files: []string{path}}, take)
 		l.Notes = append(l.Notes, in.Notes...)
 		l.Problems = append(l.Problems, in.Problems...)
-		l.take(path, in, validator, seen)
+		l.add(path, &in, seen)
 	}
 	return l
 }
 
-// take compiles the policies of one argument.
-func (l *Loaded) take(path string, in manifest.Input, validator *validator, seen map[string]manifest.Place) {
+// take makes a policy ready to judge.
+func take(o *manifest.Object) (*policy, error) {
+	if o.GVK.Group != v1alpha1.Group {
+		return nil, nil
+	}
+	validator, err := builtIn()
+	if err != nil {
+		return nil, err
+	}
+	return validator.compile(o)
+}
+
+// add takes the policies of one argument.
+func (l *Loaded) add(path string, in *manifest.Input[*policy], seen map[string]manifest.Place) {
 	policies := 0
 	others := make(map[string][]string) // kinds by file
 	var files []string
-	for i := range in.Objects {
-		o := &in.Objects[i]
-		if o.GVK.Group != v1alpha1.Group {
+	for i := range in.Found {
+		o := &in.Found[i]
+		if o.Value == nil {
 			if others[o.Place.File] == nil {
 				files = append(files, o.Place.File)
 			}
@@ -64,18 +79,15 @@ func (l *Loaded) take(path string, in manifest.Input, validator *validator, seen
 			continue
 		}
 		policies++
-		policy, err := validator.compile(o)
-		if err != nil {
+		name := o.Value.compiled.Name
+		if first, twice := seen[name]; twice {
+			err := fmt.Errorf("IsolationPolicy %q is also in %s: names must differ", name, first)
 			l.Problems = append(l.Problems, manifest.Problems(o.Place, err)...)
 			continue
 		}
-		if first, twice := seen[policy.Name]; twice {
-			err := fmt.Errorf("IsolationPolicy %q is also in %s: names must differ", policy.Name, first)
-			l.Problems = append(l.Problems, manifest.Problems(o.Place, err)...)
-			continue
-		}
-		seen[policy.Name] = o.Place
-		l.Policies = append(l.Policies, policy)
+		seen[name] = o.Place
+		l.Policies = append(l.Policies, o.Value.compiled)
+		l.Sources = append(l.Sources, o.Value.source)
 	}
 	if policies == 0 && len(in.Problems) == 0 {
 		err := errors.New("holds no IsolationPolicy")

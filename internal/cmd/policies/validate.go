@@ -74,7 +74,7 @@ func validatorOf(schema *apiextensionsv1.JSONSchemaProps) (*validator, error) {
 }
 
 // compile makes the policy ready to judge, or says everything that is wrong with it.
-func (v *validator) compile(o *manifest.Object) (*isolation.Policy, error) {
+func (v *validator) compile(o *manifest.Object) (*policy, error) {
 	if o.GVK != Kind {
 		return nil, kindError(o.GVK)
 	}
@@ -95,11 +95,15 @@ func (v *validator) compile(o *manifest.Object) (*isolation.Policy, error) {
 	if err := o.Decode(&v1alpha1.IsolationPolicy{}); err != nil {
 		return nil, err
 	}
-	policy := &v1alpha1.IsolationPolicy{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, policy); err != nil {
+	source := &v1alpha1.IsolationPolicy{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, source); err != nil {
 		return nil, err
 	}
-	return isolation.Compile(policy)
+	compiled, err := isolation.Compile(source)
+	if err != nil {
+		return nil, err
+	}
+	return &policy{compiled, source}, nil
 }
 
 // unknown refuses fields that are not in the schema: the API server drops them, kubectl refuses

@@ -381,7 +381,7 @@ func TestRefusesABadCall(t *testing.T) {
 		"an output that does not exist":            {[]string{"--proc", tree.Root, "-o", "xml"}, `--output "xml": it can be table or json`},
 		"an argument":                              {[]string{tree.Root}, "unknown command"},
 		"a policy that is not there":               {[]string{"--proc", tree.Root, "--policy", "missing.yaml"}, "missing.yaml: cannot be read"},
-		"a policy that an API server would refuse": {[]string{"--proc", tree.Root, "--policy", file(t, strings.Replace(required, "action: Deny", "action: Deny, engine: ValidatingAdmissionPolicy", 1))}, "not built yet"},
+		"a policy that an API server would refuse": {[]string{"--proc", tree.Root, "--policy", file(t, strings.Replace(required, "action: Deny", "action: Deny, engine: Gatekeeper", 1))}, `"Gatekeeper"`},
 		"a policy that is none":                    {[]string{"--proc", tree.Root, "--policy", file(t, "apiVersion: v1\nkind: Pod\n")}, "holds no IsolationPolicy"},
 	} {
 		t.Run(name, func(t *testing.T) {
