@@ -43,6 +43,13 @@ func configureWebhooks(ctx context.Context) {
 	others := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{v1alpha1.InstallNamespace, "kube-system"},
 	}}}
+	applied := []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}
+	templates := entry("templates.bulkhead.dev", v1alpha1.TemplateWebhookPath, others,
+		rule("apps", "v1", "deployments", applied...), rule("apps", "v1", "replicasets", applied...),
+		rule("apps", "v1", "statefulsets", applied...), rule("apps", "v1", "daemonsets", applied...),
+		rule("batch", "v1", "jobs", applied...), rule("batch", "v1", "cronjobs", applied...),
+		rule("", "v1", "replicationcontrollers", applied...), rule("", "v1", "podtemplates", applied...))
+	templates.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 	Expect(admin.Create(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.WebhookConfigurationName},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{
@@ -50,7 +57,8 @@ func configureWebhooks(ctx context.Context) {
 				rule("", "v1", "pods", admissionregistrationv1.Create),
 				rule("", "v1", "pods/ephemeralcontainers", admissionregistrationv1.Update)),
 			entry("policies.bulkhead.dev", v1alpha1.PolicyWebhookPath, nil,
-				rule(v1alpha1.Group, "*", "isolationpolicies", admissionregistrationv1.Create, admissionregistrationv1.Update)),
+				rule(v1alpha1.Group, "*", "isolationpolicies", applied...)),
+			templates,
 		},
 	})).To(Succeed())
 	// The API server takes a moment to ask: it warns of the selector once it does.

@@ -4,12 +4,14 @@ package admission
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -52,6 +54,31 @@ var _ = Describe("A policy", func() {
 		accepted := serve(ctx, policyFor(namespace(ctx), v1alpha1.Deny))
 		accepted.Spec.Match = p.Spec.Match
 		Expect(apierrors.IsInvalid(admin.Update(ctx, accepted))).To(BeTrue())
+	})
+
+	It("is refused if the engine that it names cannot carry it out, with the reason", func(ctx context.Context) {
+		n := namespace(ctx)
+		p := policyFor(n, v1alpha1.Deny)
+		p.Spec.Admission.Engine = v1alpha1.EngineValidatingAdmissionPolicy
+		Expect(admin.Create(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())
+		p.Spec.Portals.HostPorts = &v1alpha1.HostPortsPortal{}
+		for i := range 32 {
+			e := v1alpha1.Exemption{
+				Name: fmt.Sprintf("ports-%d", i), Reason: "many", Namespaces: []string{n.Name},
+				Portals: &v1alpha1.ExemptPortals{HostPorts: &v1alpha1.HostPortsPortal{}},
+			}
+			for port := range int32(64) {
+				e.Portals.HostPorts.Allow = append(e.Portals.HostPorts.Allow, v1alpha1.PortRange{From: 1 + port, To: 1 + port})
+			}
+			p.Spec.Exemptions = append(p.Spec.Exemptions, e)
+		}
+		err := admin.Create(ctx, p.DeepCopy(), client.DryRunAll)
+		Expect(apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)
+		Expect(err).To(MatchError(And(
+			ContainSubstring("spec.admission.engine: the API server cannot carry this policy out by itself; the engine Webhook can: "),
+			ContainSubstring("spec.portals.hostPorts"))))
+		p.Spec.Admission.Engine = v1alpha1.EngineWebhook
+		Expect(admin.Create(ctx, p, client.DryRunAll)).To(Succeed())
 	})
 
 	It("is accepted with what its author should know", func(ctx context.Context) {

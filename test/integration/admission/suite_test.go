@@ -126,6 +126,17 @@ func install(ctx context.Context) {
 // startReplica starts a manager as `bulkhead manager` does, under the manager's own account.
 func startReplica(ctx context.Context, name string) replica {
 	GinkgoHelper()
+	return startManager(ctx, name, nil)
+}
+
+// startEnding starts one that goes on for a while once ctx has ended.
+func startEnding(ctx context.Context, name string) replica {
+	GinkgoHelper()
+	return startManager(admission.Linger(ctx, 6*time.Second), name, ctx.Done())
+}
+
+func startManager(ctx context.Context, name string, ending <-chan struct{}) replica {
+	GinkgoHelper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1alpha1.InstallNamespace},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "manager"}}},
@@ -150,6 +161,7 @@ func startReplica(ctx context.Context, name string) replica {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(admission.Setup(mgr, admission.Options{
 		PodName: name, PodUID: pod.UID, Host: "localhost", Port: port, ExtraDNSNames: []string{"localhost"},
+		Ending: ending,
 	})).To(Succeed())
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)

@@ -15,6 +15,8 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,9 +45,10 @@ func configuration(ctx context.Context) (*admissionregistrationv1.ValidatingWebh
 }
 
 const (
-	policies = "policies.bulkhead.dev Fail"
-	deny     = "deny Fail"
-	flag     = "flag Ignore"
+	policies  = "policies.bulkhead.dev Fail"
+	templates = "templates.bulkhead.dev Ignore"
+	deny      = "deny Fail"
+	flag      = "flag Ignore"
 )
 
 func action(a v1alpha1.AdmissionAction) func(*v1alpha1.IsolationPolicy) {
@@ -72,12 +75,12 @@ var _ = Describe("The webhook configuration", func() {
 
 		ca := authority()
 		certify(ctx, ca)
-		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny, flag))
+		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny, flag))
 		c, err := configuration(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		for _, w := range c.Webhooks {
 			Expect(w.ClientConfig.CABundle).To(Equal(ca))
-			if strings.HasSuffix(w.Name, ".pods.bulkhead.dev") {
+			if !strings.HasPrefix(w.Name, "policies.") {
 				Expect(w.NamespaceSelector.MatchExpressions).To(ConsistOf(metav1.LabelSelectorRequirement{
 					Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{installed, "kube-system", "legacy"},
 				}))
@@ -87,7 +90,7 @@ var _ = Describe("The webhook configuration", func() {
 			WithTimeout(while).Should(Equal(c.ResourceVersion), "what the API server fills in is no difference")
 
 		Expect(cluster.Delete(ctx, trial)).To(Succeed())
-		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny))
+		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny))
 		other := authority()
 		certify(ctx, append(ca, other...))
 		Eventually(func(g Gomega) {
@@ -101,11 +104,12 @@ var _ = Describe("The webhook configuration", func() {
 		aPolicy(ctx, aNamespace(ctx))
 		certify(ctx, authority())
 		start()
-		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny))
+		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny))
 		c, err := configuration(ctx)
 		Expect(err).NotTo(HaveOccurred())
+		asItWas := c.Webhooks
 		Expect(cluster.Delete(ctx, c)).To(Succeed())
-		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny))
+		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny))
 
 		for _, vandal := range []func(*admissionregistrationv1.ValidatingWebhookConfiguration){
 			func(c *admissionregistrationv1.ValidatingWebhookConfiguration) { c.Webhooks = nil },
@@ -128,9 +132,7 @@ var _ = Describe("The webhook configuration", func() {
 			Eventually(func(g Gomega) {
 				c, err := configuration(ctx)
 				g.Expect(err).NotTo(HaveOccurred())
-				g.Expect(c.Webhooks).To(HaveLen(2))
-				g.Expect(c.Webhooks).To(HaveEach(SatisfyAll(
-					HaveField("FailurePolicy", HaveValue(Equal(admissionregistrationv1.Fail))), HaveField("MatchConditions", BeEmpty()))))
+				g.Expect(c.Webhooks).To(Equal(asItWas))
 				g.Expect(c.Labels).To(HaveKeyWithValue("theirs", "stays"))
 				g.Expect(c.Annotations).To(HaveKeyWithValue("theirs", "stays"))
 			}).WithTimeout(soon).Should(Succeed())
@@ -141,11 +143,11 @@ var _ = Describe("The webhook configuration", func() {
 		p := aPolicy(ctx, aNamespace(ctx))
 		certify(ctx, authority())
 		start()
-		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny))
+		Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny))
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: installed, Name: v1alpha1.WebhookSecretName}}
 		Expect(cluster.Delete(ctx, secret)).To(Succeed())
 		Expect(cluster.Delete(ctx, p)).To(Succeed())
-		Consistently(entries(ctx)).WithTimeout(while).Should(ConsistOf(policies, deny))
+		Consistently(entries(ctx)).WithTimeout(while).Should(ConsistOf(policies, templates, deny))
 	})
 
 	It("makes the API server ask about pods and their debug containers, and about nothing else", func(ctx context.Context) {
@@ -173,12 +175,77 @@ var _ = Describe("The webhook configuration", func() {
 		debug(pod)
 		Eventually(asked).WithTimeout(soon).Should(ConsistOf("CREATE pods "+shared+"/web", "UPDATE pods/ephemeralcontainers "+shared+"/web"))
 
+		labelled := before.DeepCopy()
+		labelled.Labels = map[string]string{"theirs": "stays"}
+		Expect(cluster.Patch(ctx, labelled, client.MergeFrom(before))).To(Succeed())
 		debug(running(ctx, shared, "other", "", 0))
 		debug(running(ctx, legacy.Name, "web", "", 0, web))
 		edit(ctx, before, func() { before.Spec.Isolation.IPC = "Pod" })
 		Expect(cluster.Delete(ctx, before)).To(Succeed())
 		Expect(asked()).To(ConsistOf("CREATE pods "+shared+"/web", "UPDATE pods/ephemeralcontainers "+shared+"/web",
 			"UPDATE isolationpolicies /"+before.Name))
+	})
+})
+
+var _ = Describe("The entry about workloads", func() {
+	It("makes the API server ask when a template changes that no controller made, and at no other time", func(ctx context.Context) {
+		namespace := aNamespace(ctx)
+		aPolicy(ctx, namespace)
+		aPolicy(ctx, namespace+"-other", action(v1alpha1.Warn))
+		asked := standIn(ctx)
+		template := corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}},
+			Spec:       corev1.PodSpec{RestartPolicy: "Always", Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+		}
+		selector := &metav1.LabelSelector{MatchLabels: template.Labels}
+		meta := metav1.ObjectMeta{Namespace: namespace, Name: "web"}
+		once := template.DeepCopy()
+		once.Spec.RestartPolicy = "Never"
+		deployment := &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}}
+		cronjob := &batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{
+			Schedule: "@daily", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: *once}},
+		}}
+		podTemplate := &corev1.PodTemplate{ObjectMeta: meta, Template: template}
+		for _, o := range []client.Object{
+			deployment, cronjob, podTemplate,
+			&appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template}},
+			&appsv1.StatefulSet{ObjectMeta: meta, Spec: appsv1.StatefulSetSpec{Selector: selector, Template: template, ServiceName: "web"}},
+			&appsv1.DaemonSet{ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
+			&batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{Template: *once}},
+			&corev1.ReplicationController{ObjectMeta: meta, Spec: corev1.ReplicationControllerSpec{Selector: template.Labels, Template: &template}},
+		} {
+			create(ctx, o)
+		}
+		about := func(operation string, resources ...string) []string {
+			for i, r := range resources {
+				resources[i] = operation + " " + r + " " + namespace + "/web"
+			}
+			return resources
+		}
+		expected := about("CREATE", "deployments", "cronjobs", "podtemplates", "replicasets", "statefulsets", "daemonsets", "jobs", "replicationcontrollers")
+		Eventually(asked).WithTimeout(soon).Should(ConsistOf(expected))
+
+		made := &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template}}
+		made.Name, made.OwnerReferences = "web-1", []metav1.OwnerReference{*metav1.NewControllerRef(deployment, appsv1.SchemeGroupVersion.WithKind("Deployment"))}
+		create(ctx, made)
+		mine := &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Selector: selector, Template: template}}
+		mine.Name, mine.OwnerReferences = "web-2", []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"}}
+		create(ctx, mine)
+		deployment.Labels = map[string]string{"a": "b"}
+		deployment.Spec.Replicas = ptr.To[int32](3)
+		Expect(cluster.Update(ctx, deployment)).To(Succeed())
+		cronjob.Spec.Suspend = ptr.To(true)
+		Expect(cluster.Update(ctx, cronjob)).To(Succeed())
+		Expect(asked()).To(ConsistOf(append(expected, "CREATE replicasets "+namespace+"/web-2")))
+
+		deployment.Spec.Template.Spec.HostPID = true
+		Expect(cluster.Update(ctx, deployment)).To(Succeed())
+		cronjob.Spec.JobTemplate.Spec.Template.Spec.HostPID = true
+		Expect(cluster.Update(ctx, cronjob)).To(Succeed())
+		podTemplate.Template.Spec.HostPID = true
+		Expect(cluster.Update(ctx, podTemplate)).To(Succeed())
+		Expect(asked()).To(ConsistOf(append(append(expected, "CREATE replicasets "+namespace+"/web-2"),
+			about("UPDATE", "deployments", "cronjobs", "podtemplates")...)))
 	})
 })
 
@@ -206,7 +273,7 @@ func standIn(ctx context.Context) (asked func() []string) {
 
 	stop := start()
 	certify(ctx, ca)
-	Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, deny, flag))
+	Eventually(entries(ctx)).WithTimeout(soon).Should(ConsistOf(policies, templates, deny, flag))
 	stop()
 	written, err := configuration(ctx)
 	Expect(err).NotTo(HaveOccurred())
