@@ -45,7 +45,7 @@ generate: ## Write the generated code and the CRDs anew.
 		output:object:dir=api/v1alpha1 output:crd:dir=config/crd
 
 # The launcher of the local cluster: small, compiled in seconds, its own module.
-$(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -path '*/files/*')
+$(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.mod' -o -name '*.sum' -o -path '*/files/*')
 	@mkdir -p $(BIN)
 	go -C hack/cluster build -o $(CURDIR)/$(CLUSTER) .
 
@@ -55,6 +55,27 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -path '*/f
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/...
+
+# The minor version of Kubernetes for conformance, such as 1.34; empty: the local cluster's.
+KUBERNETES ?=
+
+.PHONY: conformance
+conformance: $(CLUSTER) ## Kubernetes' own Pod Security suite against both engines. KUBERNETES=1.34 for that API server.
+	@assets=$$($(CLUSTER) assets --kubernetes "$(KUBERNETES)") && \
+	KUBEBUILDER_ASSETS="$$assets" go -C test/conformance test -count 1 -timeout 30m
+
+# The oldest and the newest version of Kubernetes that Bulkhead supports.
+SKEW ?= 1.34 1.37
+
+.PHONY: test-skew
+test-skew: $(CLUSTER) ## Integration tests and conformance, with every API server in SKEW.
+	@for kubernetes in $(SKEW); do \
+		assets=$$($(CLUSTER) assets --kubernetes $$kubernetes) || exit; \
+		echo "=== Kubernetes $$kubernetes: integration tests"; \
+		KUBEBUILDER_ASSETS="$$assets" go test -count 1 ./test/integration/... || exit; \
+		echo "=== Kubernetes $$kubernetes: conformance"; \
+		KUBEBUILDER_ASSETS="$$assets" go -C test/conformance test -count 1 -timeout 30m || exit; \
+	done
 
 .PHONY: e2e
 e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE on the cluster of that file.
@@ -66,6 +87,16 @@ bench: ## Judge one pod by ten policies; look at 5,000 processes, beside the bar
 	go test -run '^$$' -bench Judge -benchmem ./internal/isolation
 	go test -run '^$$' -bench 'Scan|BareSyscalls' -benchmem ./internal/procns
 	go test -run '^$$' -bench Look -benchmem ./test/bench/...
+
+.PHONY: bench-check
+bench-check: ## What bulkhead check costs as a whole process: 1,000 pods, three policies.
+	go run ./test/bench/check
+
+.PHONY: bench-admission
+bench-admission: $(CLUSTER) ## What admission costs, beside no policy and Pod Security. ROUNDS= DURATION= CLIENTS= PROFILE=1
+	go test ./test/bench/admission
+	@assets=$$($(CLUSTER) assets) && \
+	KUBEBUILDER_ASSETS="$$assets" go run ./test/bench/admission
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME.
