@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"os/exec"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/build"
 	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/state"
@@ -57,19 +57,19 @@ func TestLeavesNothingBehind(t *testing.T) {
 		check(t)
 		l.mustRun("down") // there is nothing to do, and that is fine
 	})
-	for name, delay := range map[string]time.Duration{
-		"after Ctrl-C right at the start":   100 * time.Millisecond,
-		"after Ctrl-C while nodes register": 4 * time.Second,
+	for name, said := range map[string]string{
+		"after Ctrl-C right at the start":   "prepared keys",
+		"after Ctrl-C while nodes register": startedAll,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if output := l.interrupt(syscall.SIGINT, delay); !strings.Contains(output, "interrupted") {
+			if output := l.interrupt(syscall.SIGINT, said); !strings.Contains(output, "interrupted") {
 				t.Errorf("it does not say that it was interrupted:\n%s", output)
 			}
 			check(t)
 		})
 	}
 	t.Run("after the launcher was killed, and down", func(t *testing.T) {
-		l.interrupt(syscall.SIGKILL, time.Second)
+		l.interrupt(syscall.SIGKILL, startedAll)
 		l.mustRun("down")
 		check(t)
 	})
@@ -137,21 +137,40 @@ func (l launcher) mustRun(args ...string) {
 	}
 }
 
-// interrupt sends a signal to a launcher that is bringing the cluster up.
-func (l launcher) interrupt(signal os.Signal, delay time.Duration) string {
+// startedAll is what the launcher says when all processes were started, and nothing is ready yet.
+const startedAll = "started the control plane"
+
+// interrupt sends a signal to a launcher that is bringing the cluster up, once it has said something.
+func (l launcher) interrupt(signal os.Signal, said string) string {
 	l.t.Helper()
-	var output strings.Builder
 	up := l.command("up")
-	up.Stdout, up.Stderr = &output, &output
-	if err := up.Start(); err != nil {
+	read, write, err := os.Pipe()
+	if err != nil {
 		l.t.Fatal(err)
 	}
-	time.Sleep(delay)
-	if err := up.Process.Signal(signal); err != nil {
+	defer read.Close()
+	up.Stdout, up.Stderr = write, write
+	err = up.Start()
+	write.Close()
+	if err != nil {
 		l.t.Fatal(err)
 	}
-	if err := up.Wait(); err == nil {
-		l.t.Errorf("cluster up succeeds although it was sent %s after %s", signal, delay)
+	var output strings.Builder
+	sent := false
+	for lines := bufio.NewScanner(read); lines.Scan(); {
+		output.WriteString(lines.Text() + "\n")
+		if !sent && strings.Contains(lines.Text(), said) {
+			sent = true
+			if err := up.Process.Signal(signal); err != nil {
+				l.t.Error(err)
+			}
+			if signal == syscall.SIGKILL {
+				break // what it started may hold the pipe open
+			}
+		}
+	}
+	if err := up.Wait(); err == nil || !sent {
+		l.t.Errorf("cluster up ends with %v; it was sent %s: %t\n%s", err, signal, sent, output.String())
 	}
 	return output.String()
 }
