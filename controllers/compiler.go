@@ -58,18 +58,34 @@ type product struct {
 func (c *compiler) of(p *v1alpha1.IsolationPolicy) product {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := revision{p.UID, p.Generation}
-	known, ok := c.known[key]
-	if ok && (known.refused.IsZero() || c.clock.Since(known.refused) < refusal) {
+	return c.remembered(p)
+}
+
+// attempt is what to write for a policy: that of which the API server said no is tried again after a
+// while. Until it says yes, [compiler.of] tells what it said.
+func (c *compiler) attempt(p *v1alpha1.IsolationPolicy) product {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.remembered(p)
+	if known.refused.IsZero() || c.clock.Since(known.refused) < refusal {
 		return known
 	}
 	g, err := c.compile(p)
-	made := product{generated: g, err: err}
+	return product{generated: g, err: err}
+}
+
+// remembered compiles what is not known yet.
+func (c *compiler) remembered(p *v1alpha1.IsolationPolicy) product {
+	key := revision{p.UID, p.Generation}
+	if known, ok := c.known[key]; ok {
+		return known
+	}
+	g, err := c.compile(p)
 	if c.known == nil {
 		c.known = make(map[revision]product)
 	}
-	c.known[key] = made
-	return made
+	c.known[key] = product{generated: g, err: err}
+	return c.known[key]
 }
 
 // wrote remembers how an attempt to write ended. A refusal of what was written is as good as an error
@@ -86,6 +102,10 @@ func (c *compiler) wrote(p *v1alpha1.IsolationPolicy, err error) {
 	switch {
 	case apierrors.IsInvalid(err):
 		made = product{err: err, refused: c.clock.Now()}
+	case err == nil && !made.refused.IsZero():
+		// What was refused was taken now.
+		delete(c.known, key)
+		return
 	case err != nil:
 		made.fault = isolation.Sanitize(err.Error(), 1024)
 	}

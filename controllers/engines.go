@@ -152,7 +152,7 @@ func (r *admissionReconciler) footing(in *input, p *v1alpha1.IsolationPolicy, co
 	if compiled.Engine == v1alpha1.EngineWebhook && f.stands.none() {
 		return f
 	}
-	f.want = r.compiler.of(p)
+	f.want = r.compiler.attempt(p)
 	if f.want.err == nil && f.stands.like(f.want.generated) && f.stands.observed() && len(f.stands.warnings()) == 0 {
 		f.compiledSince = r.watch.holds("compiled "+string(p.UID)+" "+f.stands.state(), in.Now)
 	}
@@ -164,16 +164,17 @@ func (r *admissionReconciler) footing(in *input, p *v1alpha1.IsolationPolicy, co
 
 // take does with what is generated for a policy as decided.
 func (r *admissionReconciler) take(ctx context.Context, p *v1alpha1.IsolationPolicy, stands generated, m move) error {
-	want := r.compiler.of
-	switch {
-	case m == leave:
+	switch m {
+	case leave:
 		return nil
-	case m == remove:
+	case remove:
 		return r.remove(ctx, stands)
-	case !want(p).whole():
+	}
+	want := r.compiler.attempt(p)
+	if !want.whole() {
 		return errAgain
 	}
-	err := r.put(ctx, want(p).generated, stands)
+	err := r.put(ctx, want.generated, stands)
 	r.compiler.wrote(p, err)
 	if apierrors.IsInvalid(err) {
 		logf.FromContext(ctx).Error(err, "The API server refuses what a policy was compiled to", "policy", p.Name)

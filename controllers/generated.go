@@ -27,7 +27,7 @@ type generated struct {
 }
 
 // managed is on everything that is generated.
-var managed = map[string]string{"app.kubernetes.io/managed-by": "bulkhead-manager"}
+var managed = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
 
 // GeneratedCache narrows the manager's caches of ValidatingAdmissionPolicies and of their bindings to
 // those that are generated here. It belongs into cache.Options.ByObject, for both kinds.

@@ -96,7 +96,7 @@ func seePods(in *input, next *alarm) []seenPod {
 	nodes := sights{}
 	for i := range in.Pods {
 		pod := &in.Pods[i]
-		if ended(pod) {
+		if isolation.Ended(pod) {
 			continue
 		}
 		labels, known := in.Namespaces[pod.Namespace]

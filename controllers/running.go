@@ -12,12 +12,6 @@ import (
 // long an agent may take to see it twice and to report.
 const settling = time.Minute
 
-// ended tells whether a pod's containers are gone for good. A pod that is being deleted has not
-// ended: its processes are still there.
-func ended(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
 // runningSince tells when a pod came to run: when the last of its containers was started for the
 // first time, for until then its phase is Pending. ok is false if it does not run.
 //

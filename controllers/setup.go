@@ -39,7 +39,7 @@ type Options struct {
 	// replicas. Defaults to [v1alpha1.InstallNamespace].
 	InstallNamespace string
 	// ExcludedNamespaces are those about whose pods nobody is asked at admission; what runs in them
-	// is judged like anything else. InstallNamespace is always among them. nil means kube-system.
+	// is judged like anything else. See [v1alpha1.ExcludedNamespaces].
 	ExcludedNamespaces []string
 	// SettleTime is how long both engines stand when a policy goes from one to the other. Defaults to
 	// ten seconds.
@@ -54,9 +54,6 @@ type Options struct {
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
 	o.InstallNamespace = cmp.Or(o.InstallNamespace, v1alpha1.InstallNamespace)
-	if o.ExcludedNamespaces == nil {
-		o.ExcludedNamespaces = []string{"kube-system"}
-	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}

@@ -44,12 +44,9 @@ type webhookOptions struct {
 	Excluded []string
 }
 
-// newWebhookOptions puts the installation's own namespace among the excluded ones, whatever else is:
-// a webhook that fails closed must not stand in the way of its own pods.
+// newWebhookOptions are those of an installation in that namespace.
 func newWebhookOptions(namespace string, excluded []string) *webhookOptions {
-	all := append([]string{namespace}, excluded...)
-	slices.Sort(all)
-	return &webhookOptions{Namespace: namespace, Excluded: slices.Compact(all)}
+	return &webhookOptions{Namespace: namespace, Excluded: v1alpha1.ExcludedNamespaces(namespace, excluded)}
 }
 
 // webhookConfiguration is what the API server is to be told: whom to ask about which pods. It is
@@ -82,7 +79,7 @@ func webhookConfiguration(policies []v1alpha1.IsolationPolicy, without uids, caB
 		ObjectMeta: metav1.ObjectMeta{
 			Name: v1alpha1.WebhookConfigurationName,
 			Labels: map[string]string{
-				"app.kubernetes.io/name": "bulkhead", "app.kubernetes.io/managed-by": "bulkhead-manager",
+				"app.kubernetes.io/name": "bulkhead", v1alpha1.ManagedByLabel: v1alpha1.ManagedBy,
 			},
 		},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{policyWebhook(caBundle, o)},

@@ -159,6 +159,7 @@ func TestWorkloadsAreAskedAboutOnlyToWarn(t *testing.T) {
 
 func TestTheInstallationsOwnNamespaceIsAlwaysExcluded(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(newWebhookOptions("bulkhead-system", nil).Excluded).To(Equal([]string{"bulkhead-system"}))
+	g.Expect(newWebhookOptions("bulkhead-system", nil).Excluded).To(Equal([]string{"bulkhead-system", "kube-system"}))
+	g.Expect(newWebhookOptions("bulkhead-system", []string{}).Excluded).To(Equal([]string{"bulkhead-system"}))
 	g.Expect(newWebhookOptions("b", []string{"c", "a", "b"}).Excluded).To(Equal([]string{"a", "b", "c"}))
 }

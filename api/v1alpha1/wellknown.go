@@ -5,12 +5,18 @@ package v1alpha1
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // Names by which the parts of an installation find each other.
 const (
+	// ManagedByLabel has the value ManagedBy on everything that the manager makes.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "bulkhead-manager"
+
 	// InstallNamespace is where Bulkhead is installed.
 	InstallNamespace = "bulkhead-system"
 	// WebhookConfigurationName is the one ValidatingWebhookConfiguration, kept by the manager.
@@ -43,6 +49,18 @@ const (
 	// of the IsolationPolicy from which they were compiled.
 	AnnotationGeneration = Group + "/generation"
 )
+
+// ExcludedNamespaces are those about whose pods nobody is asked at admission, in order: the given ones,
+// and always that of the installation, whose pods a webhook that fails closed must not stand in the
+// way of. nil means kube-system, which has what Bulkhead needs to start.
+func ExcludedNamespaces(installation string, given []string) []string {
+	if given == nil {
+		given = []string{metav1.NamespaceSystem}
+	}
+	all := append([]string{installation}, given...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // AgentLeaseSeconds is how long after its last renewal an agent's Lease is stale; it is renewed
 // three times as often.

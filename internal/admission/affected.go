@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +57,7 @@ type violators struct {
 // affected tells which pods that have not ended violate a policy, by their owners; on an update
 // those that the old one did not hold it against. Who is exempt is not named. The pods are only
 // told of: nothing happens to them at admission until they are created again.
-func (p *population) affected(ctx context.Context, old, policy *isolation.Policy) ([]string, error) {
+func (p *population) affected(ctx context.Context, old, policy *isolation.Policy, now time.Time) ([]string, error) {
 	var namespaces corev1.NamespaceList
 	var pods corev1.PodList
 	// Nothing here is written to.
@@ -79,12 +80,13 @@ func (p *population) affected(ctx context.Context, old, policy *isolation.Policy
 			return nil, fmt.Errorf("%d of %d pods judged: %w", i, len(pods.Items), ctx.Err())
 		}
 		pod := &pods.Items[i]
-		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || slices.Contains(p.excluded, pod.Namespace) {
+		if isolation.Ended(pod) || slices.Contains(p.excluded, pod.Namespace) {
 			continue
 		}
 		set, known := sets[pod.Namespace]
 		s := isolation.NewSubject(pod, set)
 		s.NamespaceUnknown = !known
+		s.Created = now // as it would be judged if it were created again
 		if wrong := newly(old, policy, s); len(wrong) > 0 {
 			note(found, ownerOf(pod), wrong)
 		}
@@ -103,11 +105,7 @@ func newly(old, policy *isolation.Policy, s *isolation.Subject) []isolation.Viol
 		return wrong
 	}
 	before := old.Judge(s).Violations
-	return slices.DeleteFunc(wrong, func(v isolation.Violation) bool {
-		return slices.ContainsFunc(before, func(b isolation.Violation) bool {
-			return b.Subject() == v.Subject() && b.Field == v.Field
-		})
-	})
+	return slices.DeleteFunc(wrong, func(v isolation.Violation) bool { return v.In(before) })
 }
 
 func note(found map[owner]*violators, o owner, wrong []isolation.Violation) {

@@ -94,6 +94,18 @@ func TestWhoAppliesAPolicyIsToldOfThePodsThatViolateItByTheirOwners(t *testing.T
 	))
 }
 
+func TestWhoIsCoveredByAnExemptionThatHasEndedSinceIsTold(t *testing.T) {
+	pods := []corev1.Pod{running("DaemonSet", "tracer", hostPID)}
+	pods[0].CreationTimestamp = metav1.NewTime(today.Add(-time.Hour))
+	policy := policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
+		s.Exemptions = []v1alpha1.Exemption{{
+			Name: "x", Namespaces: []string{"shop"}, Isolation: &v1alpha1.Isolation{PID: "Host"}, Expires: &metav1.Time{Time: today},
+		}}
+	})
+	NewWithT(t).Expect(updating(t, inhabited{pods: pods}, nil, policy)).To(ContainElement(And(
+		HavePrefix("bulkhead: DaemonSet shop/tracer (1 pod): pid: "), ContainSubstring("(exemption x expired at "))))
+}
+
 func TestTighteningAPolicyTellsOfThePodsThatDidNotViolateItBefore(t *testing.T) {
 	pods := inhabited{pods: []corev1.Pod{running("DaemonSet", "pid", hostPID), running("DaemonSet", "network", hostNetwork), running("DaemonSet", "both", hostNetwork, hostPID)}}
 	only := func(i v1alpha1.Isolation) func(*v1alpha1.IsolationPolicySpec) {
@@ -156,7 +168,7 @@ func TestAPolicyIsAcceptedIfPodsCannotBeReadInTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	pods := population{cached: inhabited{pods: []corev1.Pod{running("DaemonSet", "d", hostPID)}}}
-	_, err := pods.affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny)))
+	_, err := pods.affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny)), today)
 	g.Expect(err).To(MatchError(context.Canceled))
 }
 
@@ -167,7 +179,7 @@ func TestThousandsOfPodsAreJudgedWithinTheTimeOfARequest(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	told, err := (&population{cached: inhabited{pods: pods}}).affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny, everyPortal)))
+	told, err := (&population{cached: inhabited{pods: pods}}).affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny, everyPortal)), today)
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told[0]).To(HavePrefix("bulkhead: 10000 pods of 100 owners"))

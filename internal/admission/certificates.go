@@ -134,13 +134,14 @@ func (c *certificates) Reconcile(ctx context.Context, _ reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: look}, nil
 }
 
-// load serves the Secret's certificate, if it is one. Otherwise the last one stays.
+// load serves the Secret's certificate, if it is one that anybody would trust now. Otherwise the last
+// one stays: what is in the Secret is about to be replaced.
 func (c *certificates) load(ctx context.Context, s *corev1.Secret) {
 	pair, err := tls.X509KeyPair(s.Data[serverCertKey], s.Data[serverKeyKey])
 	if err != nil {
 		return
 	}
-	if before := c.loaded.Load(); before != nil && before.Leaf.Equal(pair.Leaf) {
+	if before := c.loaded.Load(); before != nil && (before.Leaf.Equal(pair.Leaf) || !c.servedLasts(s, c.clock.Now())) {
 		return
 	}
 	c.loaded.Store(&pair)
@@ -181,6 +182,10 @@ func (c *certificates) renew(s *corev1.Secret) (look time.Duration, changed bool
 	return lookEvery, true, nil
 }
 
+// maxAuthorities is how many authorities are trusted at once: an authority whose key is lost again and
+// again must not fill the Secret.
+const maxAuthorities = 4
+
 // renewAuthority puts a new authority in front of those in the Secret that have not ended.
 func (c *certificates) renewAuthority(s *corev1.Secret, now time.Time) error {
 	authority, err := c.maker.CreateCACert(now.Add(-skew), now.Add(caLifetime))
@@ -188,8 +193,12 @@ func (c *certificates) renewAuthority(s *corev1.Secret, now time.Time) error {
 		return err
 	}
 	bundle := authority.CertPEM
-	if old := authoritiesIn(s.Data[caCertKey]); len(old) > 0 && now.Before(old[0].NotAfter) {
-		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: old[0].Raw})...)
+	kept := 1
+	for _, old := range authoritiesIn(s.Data[caCertKey]) {
+		if kept < maxAuthorities && now.Before(old.NotAfter) {
+			kept++
+			bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: old.Raw})...)
+		}
 	}
 	s.Data[caCertKey], s.Data[caKeyKey] = bundle, authority.KeyPEM
 	return nil

@@ -5,6 +5,7 @@ package admission
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"testing"
 	"time"
 
@@ -175,6 +176,47 @@ func TestAnAuthorityWhoseKeyIsLostIsReplacedAndStillTrusted(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(changed).To(BeTrue())
 	g.Expect(lasts(t, c, s)).To(BeTrue())
+}
+
+func TestAuthoritiesWhoseKeysAreLostAtOnceAreAllTrustedUpToABound(t *testing.T) {
+	g := NewWithT(t)
+	c, _ := emptySecret(t)
+	s := secretOf(t, c)
+	first := certIn(t, s, caCertKey)
+	for n := 2; n <= 6; n++ {
+		delete(s.Data, caKeyKey)
+		_, changed, err := c.renew(s)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(changed).To(BeTrue())
+		all := authoritiesIn(s.Data[caCertKey])
+		g.Expect(all).To(HaveLen(min(n, maxAuthorities)))
+		g.Expect(slices.ContainsFunc(all, first.Equal)).To(Equal(n <= maxAuthorities))
+		if n == 3 {
+			g.Expect(c.servedLasts(s, today)).To(BeTrue(), "the certificate of the first is still served")
+		}
+	}
+}
+
+func TestACertificateThatNobodyTrustsDoesNotReplaceTheOneInMemory(t *testing.T) {
+	g := NewWithT(t)
+	c, clk := emptySecret(t)
+	good := secretOf(t, c)
+	c.load(t.Context(), good)
+	for name, pair := range map[string]map[string][]byte{
+		"of another authority": secretOf(t, c).Data,
+		"that has ended": func() map[string][]byte {
+			clk.SetTime(today.Add(-2 * serverLifetime))
+			defer clk.SetTime(today)
+			return secretOf(t, c).Data
+		}(),
+	} {
+		s := good.DeepCopy()
+		s.Data[serverCertKey], s.Data[serverKeyKey] = pair[serverCertKey], pair[serverKeyKey]
+		c.load(t.Context(), s)
+		served, err := c.getCertificate(nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(served.Leaf.Equal(certIn(t, good, serverCertKey))).To(BeTrue(), name)
+	}
 }
 
 func TestAWrongSecretDoesNotReplaceTheCertificateInMemory(t *testing.T) {

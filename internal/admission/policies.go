@@ -79,8 +79,9 @@ func (h *policyHandler) judge(ctx context.Context, r *request[json.RawMessage], 
 		a.refuse(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, perLine(err))
 		return a
 	}
-	told := Caveats(policy, h.clock.Now())
-	affected, err := h.pods.affected(ctx, compileOld(old), compiled)
+	now := h.clock.Now()
+	told := isolation.Caveats(policy, now)
+	affected, err := h.pods.affected(ctx, compileOld(old), compiled, now)
 	if err != nil {
 		h.log.Error(err, "Nobody was told which pods violate a policy")
 		affected = []string{"bulkhead: which pods violate this policy could not be found out in time: its status will tell"}

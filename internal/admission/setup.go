@@ -44,7 +44,7 @@ type Options struct {
 	// calls by URL.
 	ExtraDNSNames []string
 	// ExcludedNamespaces are those that admission leaves alone: a policy's author is not told of
-	// their pods.
+	// their pods. See [v1alpha1.ExcludedNamespaces].
 	ExcludedNamespaces []string
 	// Ending is closed when this replica was asked to end: from then on it is not ready, and
 	// answers all the same. See [Linger]. It may be nil.
@@ -69,6 +69,7 @@ func Setup(mgr manager.Manager, o Options) error {
 		return errors.New("set up admission: which pod is this? Set POD_NAME to its name")
 	}
 	o.Namespace = cmp.Or(o.Namespace, v1alpha1.InstallNamespace)
+	o.ExcludedNamespaces = v1alpha1.ExcludedNamespaces(o.Namespace, o.ExcludedNamespaces)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}

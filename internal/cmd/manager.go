@@ -65,7 +65,7 @@ It needs no privilege on its node.`,
 	f.StringVar(&o.namespace, "namespace", o.namespace, "where Bulkhead is installed ($POD_NAMESPACE)")
 	f.StringVar(&o.podName, "pod-name", o.podName, "name of this pod ($POD_NAME)")
 	f.StringVar(&o.podUID, "pod-uid", o.podUID, "UID of this pod ($POD_UID)")
-	f.StringSliceVar(&o.excluded, "excluded-namespaces", []string{v1alpha1.InstallNamespace, "kube-system"},
+	f.StringSliceVar(&o.excluded, "excluded-namespaces", v1alpha1.ExcludedNamespaces(v1alpha1.InstallNamespace, nil),
 		"namespaces whose pods are never asked about at admission; the controllers judge them like any other")
 	f.StringVar(&o.metrics, "metrics-bind-address", ":8080", "where metrics are served; 0 for nowhere")
 	f.StringVar(&o.health, "health-probe-bind-address", ":8081", "where health and readiness are served")

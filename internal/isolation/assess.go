@@ -84,25 +84,14 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 // excused is what remains demanded of the scope after its exemptions, and which of them what was
 // observed needs.
 func (p *Policy) excused(s scope, sight Sight) (d demand, needed []string) {
-	d = p.demand
-	breaches := -1
-	for i := range p.exemptions {
-		e := &p.exemptions[i]
-		if covered, _ := e.covers(s); !covered {
-			continue
-		}
-		if breaches < 0 {
-			breaches = len(p.observed(&d, sight).breaches)
-		}
-		d = d.relaxedBy(e)
-		if breaches == 0 {
-			continue
-		}
-		if left := len(p.observed(&d, sight).breaches); left < breaches {
-			breaches, needed = left, append(needed, e.Name)
-		}
+	covering, _ := p.covering(s)
+	if len(covering) == 0 {
+		return p.demand, nil
 	}
-	return d, needed
+	for _, e := range p.demand.needed(covering, func(d *demand) int { return len(p.observed(d, sight).breaches) }) {
+		needed = append(needed, e.Name)
+	}
+	return p.demand.relaxedBy(covering), needed
 }
 
 // inOrder names the exemptions that are in one of the lists, in the order of the policy.

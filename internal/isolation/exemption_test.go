@@ -160,6 +160,22 @@ exemptions:
 	}
 }
 
+func TestExemptionsThatAreNeededTogetherAreAllNamed(t *testing.T) {
+	p := policy(t, `
+portals: {capabilities: {forbid: [NET_ADMIN, SYS_TIME]}}
+exemptions:
+- {name: time, reason: r, namespaces: [shop], portals: {capabilities: {allow: [SYS_TIME]}}}
+- {name: path, reason: r, namespaces: [shop], portals: {hostPaths: {allow: [{pathPrefix: /}]}}}
+- {name: net, reason: r, namespaces: [shop], portals: {capabilities: {allow: [NET_ADMIN]}}}`)
+	for _, securityContext := range []string{"{capabilities: {add: [ALL]}}", "{privileged: true}"} {
+		j := p.Judge(subject(t, "containers: [{name: app, securityContext: "+securityContext+"}]"))
+		expectMessages(t, j)
+		if !slices.Equal(j.Exempt, []string{"time", "net"}) {
+			t.Errorf("%s: exempt by %q", securityContext, j.Exempt)
+		}
+	}
+}
+
 func TestEndOfAnExemptionIsToldWhereItMatters(t *testing.T) {
 	p := policy(t, `
 isolation: {pid: Pod, ipc: Pod}

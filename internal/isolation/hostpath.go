@@ -21,6 +21,14 @@ var magicLinks = regexp.MustCompile(MagicLinks)
 // lead: through the links of processes in proc(5), and the links of /dev to them.
 const MagicLinks = `^/proc/[^/]+/(task/[^/]+/)?(root|cwd|exe|fd|map_files)(/|$)|^/dev/(fd|stdin|stdout|stderr)(/|$)`
 
+// processFolders matches the clean paths of folders that hold magic links.
+var processFolders = regexp.MustCompile(ProcessFolders)
+
+// ProcessFolders is the regular expression (RE2) of clean paths, with or without a slash at their end,
+// of the folders in which proc(5) has links to the root and the open files of processes: who has such
+// a folder has the node's root, as /proc/1/root.
+const ProcessFolders = `^/proc(/([0-9]+|self|thread-self)(/task(/[0-9]+)?)?)?/?$`
+
 // MaxHostPath is the number of characters of a path beyond which nobody can tell where it leads: the
 // kernel opens none of more than 4095 bytes (PATH_MAX in limits.h).
 const MaxHostPath = 4096
@@ -62,13 +70,14 @@ var windowsDrive = regexp.MustCompile(WindowsDrive)
 const WindowsDrive = `^[A-Za-z]:([\\/]|$)`
 
 // reaches tells whether a hostPath shows one of the places: it is one, is in one, or holds one. A
-// path of which nobody can tell where it leads reaches all of them.
+// path of which nobody can tell where it leads reaches all of them, and so does one that holds links to
+// the roots of processes.
 func reaches(hostPath string, places []string) bool {
 	if !path.IsAbs(hostPath) && !hasDotDot(hostPath) && windowsDrive.MatchString(hostPath) {
 		return false
 	}
 	clean, ok := resolve(hostPath)
-	if !ok {
+	if !ok || within(clean, "/proc") && processFolders.MatchString(clean) {
 		return true
 	}
 	if within(clean, "/var/run") {

@@ -30,6 +30,12 @@ func (v *Violation) Subject() string {
 	return v.Portal
 }
 
+// In tells whether a list holds the same violation: of the same axis or portal, by the same field.
+// What would pass may differ.
+func (v *Violation) In(list []Violation) bool {
+	return slices.ContainsFunc(list, func(w Violation) bool { return w.Subject() == v.Subject() && w.Field == v.Field })
+}
+
 // Judgement is what one policy says of one subject.
 type Judgement struct {
 	Policy *Policy
@@ -37,7 +43,8 @@ type Judgement struct {
 	Matched bool
 	// Violations remain after the exemptions, in the order: axes, portals, fields.
 	Violations []Violation
-	// Exempt names the exemptions that were needed: without them there were more violations.
+	// Exempt names the exemptions that were needed, in the order of the policy for each scope: without
+	// any one of them there were more violations.
 	Exempt []string
 }
 
@@ -60,29 +67,19 @@ func (p *Policy) Judge(s *Subject) Judgement {
 // judge adds what is wrong with one scope. Exemptions are looked at only when something is: most
 // pods ask for nothing.
 func (p *Policy) judge(s scope, j *Judgement) {
-	remaining := p.demand.violations(s)
-	if len(remaining) == 0 {
+	if len(p.demand.violations(s)) == 0 {
 		return
 	}
-	d := p.demand
-	var expired []*exemption
-	for i := range p.exemptions {
-		e := &p.exemptions[i]
-		covered, over := e.covers(s)
-		if over {
-			expired = append(expired, e)
-		}
-		if !covered {
-			continue
-		}
-		d = d.relaxedBy(e)
-		before := len(remaining)
-		if remaining = d.violations(s); len(remaining) < before && !slices.Contains(j.Exempt, e.Name) {
+	covering, expired := p.covering(s)
+	d := p.demand.relaxedBy(covering)
+	remaining := d.violations(s)
+	for _, e := range p.demand.needed(covering, func(d *demand) int { return len(d.violations(s)) }) {
+		if !slices.Contains(j.Exempt, e.Name) {
 			j.Exempt = append(j.Exempt, e.Name)
 		}
 	}
 	for _, e := range expired {
-		relaxed := d.relaxedBy(e)
+		relaxed := d.relaxedBy([]*exemption{e})
 		noteExpired(remaining, relaxed.violations(s), e.describe(s.Created))
 	}
 	for _, v := range remaining {
@@ -97,12 +94,8 @@ func (p *Policy) judge(s scope, j *Judgement) {
 // noteExpired adds a note to the violations that would not be without the end of an exemption.
 func noteExpired(violations, without []Violation, note string) {
 	for i := range violations {
-		v := &violations[i]
-		still := slices.ContainsFunc(without, func(w Violation) bool {
-			return w.Subject() == v.Subject() && w.Field == v.Field
-		})
-		if !still {
-			v.Message += " (" + note + ")"
+		if !violations[i].In(without) {
+			violations[i].Message += " (" + note + ")"
 		}
 	}
 }

@@ -117,15 +117,49 @@ func (e *exemption) covers(s scope) (covered, expired bool) {
 	return !expired, expired
 }
 
-// relaxedBy is what remains demanded of whom the exemption covers.
-func (d demand) relaxedBy(e *exemption) demand {
-	for a := range d.required {
-		if e.enough[a] != None && e.enough[a] < d.required[a] {
-			d.required[a] = e.enough[a]
+// covering are the exemptions for the scope, and those that were until they expired.
+func (p *Policy) covering(s scope) (covering, expired []*exemption) {
+	for i := range p.exemptions {
+		e := &p.exemptions[i]
+		switch covered, over := e.covers(s); {
+		case covered:
+			covering = append(covering, e)
+		case over:
+			expired = append(expired, e)
 		}
 	}
-	d.portals = d.portals.openedBy(e.Portals)
+	return covering, expired
+}
+
+// relaxedBy is what remains demanded of whom all these exemptions cover.
+func (d demand) relaxedBy(all []*exemption) demand {
+	for _, e := range all {
+		for a := range d.required {
+			if e.enough[a] != None && e.enough[a] < d.required[a] {
+				d.required[a] = e.enough[a]
+			}
+		}
+		d.portals = d.portals.openedBy(e.Portals)
+	}
 	return d
+}
+
+// needed are those exemptions, in their order, without any one of which more would be wrong. It can
+// take several for one thing, such as a container that adds all capabilities; of two that open the
+// same the first is needed.
+func (d demand) needed(covering []*exemption, wrong func(*demand) int) []*exemption {
+	count := func(all []*exemption) int {
+		relaxed := d.relaxedBy(all)
+		return wrong(&relaxed)
+	}
+	needed := covering
+	least := count(covering)
+	for i := len(covering) - 1; i >= 0; i-- {
+		if without := slices.Delete(slices.Clone(needed), i, i+1); count(without) == least {
+			needed = without
+		}
+	}
+	return needed
 }
 
 // describe says why an exemption does not cover a pod that was created then.

@@ -17,7 +17,7 @@ Fields:
       none passes: each is a raw block device
   spec.volumes[*].hostPath
       passes if its type is neither CharDevice nor BlockDevice and its path is not /dev, in /dev or
-      above it
+      above it; /proc and the folder of a process are above all
   spec.{…}[*].securityContext.privileged
       false and unset pass: privileged gives all devices
 */

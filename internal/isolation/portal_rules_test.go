@@ -102,14 +102,14 @@ func TestRuntimeSockets(t *testing.T) {
 		"/run/containerd", "/run/containerd/containerd.sock", "/var/run/containerd/io.containerd.runtime.v2.task", "/run/crio/crio.sock",
 		"/run/k3s/containerd/containerd.sock", "/run/user/1000/docker.sock", "/var", "/var/lib", "/var/lib/kubelet",
 		"/var/lib/kubelet/device-plugins/kubelet.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
-		"/proc/1/fd/7", "/dev/fd/3", "/var/log/../run", "run/containerd", `\\.\pipe\docker_engine`, "//./pipe/docker_engine", "C:/../run",
+		"/proc/1/fd/7", "/dev/fd/3", "/proc", "/proc/", "/proc/2", "//proc/./self/", "/proc/1/task", "/proc/1/task/2", "/var/log/../run", "run/containerd", `\\.\pipe\docker_engine`, "//./pipe/docker_engine", "C:/../run",
 	} {
 		rulings["are reached by "+path] = ruling{"Forbid", "volumes: [{name: v, hostPath: {path: '" + path + "'}}]",
 			[]string{"spec.volumes[0].hostPath.path is " + path + remedy}}
 	}
 	for _, path := range []string{
-		"/var/log", "/etc", "/runner", "/run/containers", "/run/docker.sock.d", "/var/running", "/var/lib/kubelet/pods", "/proc",
-		"/proc/sys/net", "/proc/rooted/x", "/proc/1/rootless", "/dev/fdx", `C:\ProgramData`, `d:/data`, "C:",
+		"/var/log", "/etc", "/runner", "/run/containers", "/run/docker.sock.d", "/var/running", "/var/lib/kubelet/pods",
+		"/proc/sys/net", "/proc/sys", "/proc/stat", "/proc/1/stat", "/proc/1/task/2/stat", "/proc/rooted/x", "/proc/1/rootless", "/dev/fdx", `C:\ProgramData`, `d:/data`, "C:",
 	} {
 		rulings["are not reached by "+path] = ruling{"Forbid", "volumes: [{name: v, hostPath: {path: '" + path + "'}}]", nil}
 	}

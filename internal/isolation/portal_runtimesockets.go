@@ -9,7 +9,7 @@ likes on the node.
 Fields:
   spec.volumes[*].hostPath.path
       passes if it is none of the places below, in none of them and above none of them; /var/run is
-      taken for /run
+      taken for /run, and /proc and the folder of a process are above all
 */
 
 var runtimeSocketsCheck = portalCheck{

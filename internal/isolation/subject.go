@@ -40,6 +40,12 @@ func NewSubject(pod *corev1.Pod, namespaceLabels map[string]string) *Subject {
 	}
 }
 
+// Ended tells whether a pod's containers are gone for good. A pod that is being deleted has not ended:
+// its processes are still there.
+func Ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
 // serviceAccount is what the API server makes of both fields; the former name of the field fills in
 // for the present one.
 func (s *Subject) serviceAccount() string {

@@ -48,7 +48,7 @@ var (
 		"/", "/var/log", "/var/log/", "/var/log/pods", "/var/logs", "/var//log/./pods", "/./var/log/.", "//", "/.", "/...", "/var/log/..log",
 		"/var/log/../..", "..", "/..", "/../", "/srv", "/srv/data", "/srv/data/x", "/srv/dat", "relative", "", ".", "./var/log",
 		"/dev", "/dev/sda", "/devices", "/dev/fd", "/dev/fdx", "/dev/stdin/x", "/dev/./fd/3",
-		"/proc", "/proc/1/root", "/proc/1/rootx", "/proc/self/cwd/x", "/proc/1/task/2/fd/3", "/proc//1/./exe", "/proc/1/status", "/proc/\n/map_files",
+		"/proc", "/proc/2//", "/proc/self/./task", "/proc/1/task/1", "/proc/sys", "/proc/1/stat", "/proc/1/root", "/proc/1/rootx", "/proc/self/cwd/x", "/proc/1/task/2/fd/3", "/proc//1/./exe", "/proc/1/status", "/proc/\n/map_files",
 		"/run", "/run/containerd", "/run/containerd/containerd.sock", "/run/containerdx", "/var/run", "/var/run/docker.sock", "/var/runner", "/var/run/crio/x",
 		"/x/var/run/docker.sock", "/var/lib", "/var/lib/kubelet", "/var/lib/kubelet/pods", "/var/lib/kubelet/device-plugins",
 		`C:\data`, "C:", "c:/x", "C:x", `C:\..\x`, "C:/../x", "//./pipe/docker_engine", `\\.\pipe\docker_engine`,

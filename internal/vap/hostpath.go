@@ -38,9 +38,11 @@ func (c *compiler) hostPathSentences(name, test, rest string) string {
 		sentence(name, "'spec.volumes[' + string(i) + '].hostPath.path is ' + "+shown("v.hostPath.path"), rest) + ")"
 }
 
-// reaches tests whether a folder is one of the places, is in one or holds one.
+// reaches tests whether a folder is one of the places, is in one or holds one, or holds the links of
+// processes to everywhere.
 func reaches(folder string, places []string) string {
-	return literals(asFolders(places)) + ".exists(place, " + folder + ".startsWith(place) || place.startsWith(" + folder + "))"
+	return "(" + literals(asFolders(places)) + ".exists(place, " + folder + ".startsWith(place) || place.startsWith(" + folder + ")) ||\n      " +
+		folder + ".startsWith('/proc/') && " + folder + ".matches(r'" + isolation.ProcessFolders + "'))"
 }
 
 // asFolders are the prefixes that mean something, with a slash at their end.

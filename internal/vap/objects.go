@@ -63,7 +63,7 @@ func binding(p *v1alpha1.IsolationPolicy) *admissionregistrationv1.ValidatingAdm
 func meta(p *v1alpha1.IsolationPolicy) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Name:        Name(p),
-		Labels:      map[string]string{"app.kubernetes.io/managed-by": "bulkhead-manager"},
+		Labels:      map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy},
 		Annotations: map[string]string{v1alpha1.AnnotationGeneration: strconv.FormatInt(p.Generation, 10)},
 	}
 	if p.UID != "" {

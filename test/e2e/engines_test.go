@@ -54,6 +54,28 @@ func (c *cluster) enforced(name string) {
 	}).WithTimeout(90 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed())
 }
 
+// settled waits until the webhook is asked for the policies of its engine, and for no others: a policy
+// of the other engine has it for a while after it was made, and one that was deleted a moment longer.
+func (c *cluster) settled() {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		var policies v1alpha1.IsolationPolicyList
+		g.Expect(c.get(&policies, "isolationpolicies")).To(Succeed())
+		want, asked := map[string]bool{}, map[string]bool{}
+		for i := range policies.Items {
+			if s := &policies.Items[i].Spec; s.Admission.Engine == v1alpha1.EngineWebhook && s.Match != nil {
+				want[s.Match.NamespaceSelector.MatchLabels["tenancy"]] = true
+			}
+		}
+		for _, w := range c.webhooks().Webhooks {
+			if strings.HasSuffix(w.Name, ".pods.bulkhead.dev") {
+				asked[w.NamespaceSelector.MatchLabels["tenancy"]] = true
+			}
+		}
+		g.Expect(asked).To(Equal(want), "whom the webhook is asked about")
+	}).WithTimeout(time.Minute).WithPolling(200 * time.Millisecond).Should(Succeed())
+}
+
 // withManagersGone takes every replica of the manager away until the spec ends.
 func (c *cluster) withManagersGone() {
 	GinkgoHelper()

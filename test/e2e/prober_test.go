@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -78,6 +79,7 @@ func (c *cluster) probe(name, namespace string, every time.Duration, spec corev1
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
 	config.QPS, config.Timeout = -1, 15*time.Second
+	config.WarningHandler = rest.NoWarnings{}
 	client, err := kubernetes.NewForConfig(config)
 	Expect(err).NotTo(HaveOccurred())
 	p := &prober{name: name, client: client, pod: &corev1.Pod{
@@ -202,6 +204,7 @@ type crowd struct {
 func (c *cluster) crowded() *crowd {
 	GinkgoHelper()
 	const every = 100 * time.Millisecond
+	c.settled()
 	shared, sealed, trial, free := c.namespace("shop", "shared"), c.namespace("vault", "sealed"), c.namespace("lab", "trial"), c.namespace("free", "")
 	w := &crowd{
 		webhook: c.probe("violates tenants (webhook)", shared, every/2, violatingSpec()),

@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 // k is the cluster under test.
@@ -24,6 +25,7 @@ func TestE2E(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
+	ctrl.SetLogger(GinkgoLogr)
 	k = connect()
 	k.policy("tenants", `
   match: {namespaceSelector: {matchLabels: {tenancy: shared}}}

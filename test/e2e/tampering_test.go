@@ -41,6 +41,7 @@ var _ = Describe("Somebody with the right to do so", Serial, func() {
 		ns := k.namespace("shop", "shared")
 		violator := k.probe("violates tenants (webhook)", ns, fast, violatingSpec())
 		violator.eventually(refused)
+		k.settled()
 		wanted := k.webhooks()
 		began := time.Now()
 		if edit == nil {

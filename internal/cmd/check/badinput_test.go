@@ -152,7 +152,7 @@ func TestRefusesFoldersAndCallsThatWouldJudgeNothing(t *testing.T) {
 		"no policy":                         {[]string{"-f", manifest}, `"policy" not set`},
 		"an output that does not exist":     {[]string{"-f", manifest, "--policy", policy, "-o", "xml"}, `--output "xml": it can be table, json, yaml, sarif or junit`},
 		"an action that does not exist":     {[]string{"-f", manifest, "--policy", policy, "--fail-on", "Deny"}, `--fail-on "Deny": it can be deny, warn or audit`},
-		"a web address":                     {[]string{"-f", "https://example.com/a.yaml", "--policy", policy}, "curl -fsSL https://example.com/a.yaml | bulkhead check -f -"},
+		"a web address":                     {[]string{"-f", "https://example.com/a.yaml", "--policy", policy}, "curl -fsSLO https://example.com/a.yaml"},
 		"a pattern that matches none":       {[]string{"-f", filepath.Join(t.TempDir(), "*.yaml"), "--policy", policy}, "*.yaml: cannot be read"},
 		"a file and a kustomization":        {[]string{"-f", manifest, "-k", ".", "--policy", policy}, "[filename kustomize]"},
 		"a folder that is no kustomization": {[]string{"-k", t.TempDir(), "--policy", policy}, "cannot be built"},

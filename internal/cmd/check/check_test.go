@@ -43,6 +43,27 @@ func TestJudgesEveryKindThatHoldsPods(t *testing.T) {
 	}
 }
 
+func TestNamespacesAboutWhichAdmissionDoesNotAskAreToldApart(t *testing.T) {
+	t.Parallel()
+	const manifests = "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: kube-system}\nspec: {hostPID: true, containers: [{name: c, image: i}]}\n"
+	j, o := judge(t, manifests, denyHostPID)
+	if o.code != 0 || j.verdicts() != "x excluded" {
+		t.Errorf("exit code %d, verdicts %s", o.code, j.verdicts())
+	}
+	wantContains(t, "standard error", o.errOut, "admission does not ask about pods of bulkhead-system, kube-system: 1 not judged")
+	j, o = judge(t, manifests, denyHostPID, "--excluded-namespaces=")
+	if o.code != 1 || j.verdicts() != "x denied" {
+		t.Errorf("exit code %d, verdicts %s", o.code, j.verdicts())
+	}
+	for format, want := range map[string]string{
+		"table": "excluded  stdin:1  Pod   kube-system  x     -       -      admission does not ask about this namespace\n1 excluded",
+		"junit": `<skipped message="admission does not ask about this namespace">`,
+	} {
+		o = run(t, manifests, "-f", "-", "--policy", file(t, "p.yaml", denyHostPID), "-o", format)
+		wantContains(t, format, o.out, want)
+	}
+}
+
 func TestJSONIsStable(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(denyHostPID, "  admission", "  portals: {hostPaths: {}}\n  admission", 1)

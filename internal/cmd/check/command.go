@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
 )
@@ -27,6 +28,7 @@ type options struct {
 	files, policies, namespaces []string
 	kustomization               string
 	namespace                   string
+	excluded                    []string
 	recursive                   bool
 	output, failOn              string
 	now                         string
@@ -45,6 +47,7 @@ PodTemplate, and lists of them. The verdict of several policies is the worst of 
   warned    the same, with the action Warn
   audited   the same, with the action Audit
   exempt    an exemption opens what the spec asks for
+  excluded  admission does not ask about this namespace, see --excluded-namespaces
   allowed   nothing is asked for that a policy forbids
 
 Every violation is told with its file and line, as a table for people, and as JSON, YAML, SARIF 2.1.0
@@ -101,6 +104,8 @@ func Command() *cobra.Command {
 	f.StringArrayVar(&o.policies, "policy", nil, "IsolationPolicies to judge by: a `file`, a folder, or -; can be repeated")
 	f.StringArrayVar(&o.namespaces, "namespaces", nil, "Namespace objects, for their labels: a `file`, a folder, or -; can be repeated")
 	f.StringVarP(&o.namespace, "namespace", "n", "default", "the `namespace` of manifests that name none")
+	f.StringSliceVar(&o.excluded, "excluded-namespaces", v1alpha1.ExcludedNamespaces(v1alpha1.InstallNamespace, nil),
+		"`namespaces` about which admission does not ask, as installed")
 	f.StringVarP(&o.output, "output", "o", "table", "`format`: "+listed(formats()))
 	f.StringVar(&o.failOn, "fail-on", "deny", "the `action` of policies whose violation makes the exit code 1: deny, warn (and deny) or audit (all)")
 	f.StringVar(&o.now, "now", "", "the `time` at which exemptions must not have expired, such as 2027-01-01T00:00:00Z (default the present)")

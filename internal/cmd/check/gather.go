@@ -9,14 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bulkhead-dev/bulkhead/internal/admission"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/policies"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // gathered is everything that was read, and judged on the way.
 type gathered struct {
-	namespace string // of manifests that name none
+	namespace string   // of manifests that name none
+	excluded  []string // about which admission does not ask
 	now       time.Time
 
 	targets    []target
@@ -28,7 +29,7 @@ type gathered struct {
 
 // gather reads all files.
 func gather(r *manifest.Reader, o *options, now time.Time) *gathered {
-	g := &gathered{namespaces: make(namespaces), namespace: o.namespace, now: now}
+	g := &gathered{namespaces: make(namespaces), namespace: o.namespace, excluded: o.excluded, now: now}
 	g.takePolicies(policies.Load(r, o.policies))
 	if len(o.namespaces) > 0 {
 		g.takeNamespaces(manifest.Read(r, manifest.Arguments{Files: o.namespaces}, takeNamespace))
@@ -40,7 +41,7 @@ func gather(r *manifest.Reader, o *options, now time.Time) *gathered {
 func (g *gathered) takePolicies(loaded policies.Loaded) {
 	g.notes, g.problems = loaded.Notes, loaded.Problems
 	for _, source := range loaded.Sources {
-		for _, caveat := range admission.Caveats(source, g.now) {
+		for _, caveat := range isolation.Caveats(source, g.now) {
 			g.notes = append(g.notes, "IsolationPolicy "+shown(source.Name)+": "+caveat)
 		}
 	}

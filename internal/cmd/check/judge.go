@@ -3,8 +3,6 @@
 package check
 
 import (
-	"slices"
-
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/policies"
@@ -94,13 +92,13 @@ func (p *policy) exempted(s *isolation.Subject, said *isolation.Judgement) []exe
 	var all []exempted
 	for i := range without.Violations {
 		v := &without.Violations[i]
-		if has(said.Violations, v) {
+		if v.In(said.Violations) {
 			continue
 		}
 		e := exempted{violation: p.violation(v)}
 		e.Verdict = exempt
 		for _, name := range said.Exempt {
-			if !has(opens[name], v) {
+			if !v.In(opens[name]) {
 				e.Exemptions = append(e.Exemptions, p.why[name])
 			}
 		}
@@ -112,10 +110,4 @@ func (p *policy) exempted(s *isolation.Subject, said *isolation.Judgement) []exe
 		all = append(all, e)
 	}
 	return all
-}
-
-func has(violations []isolation.Violation, v *isolation.Violation) bool {
-	return slices.ContainsFunc(violations, func(w isolation.Violation) bool {
-		return w.Subject() == v.Subject() && w.Field == v.Field
-	})
 }

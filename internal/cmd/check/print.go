@@ -150,6 +150,8 @@ func (r *result) why() string {
 	}
 	text := "-"
 	switch {
+	case r.Verdict == excluded:
+		return "admission does not ask about this namespace"
 	case len(r.by) == 0:
 		return "no policy matches it"
 	case len(names) > 0:

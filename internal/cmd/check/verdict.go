@@ -5,6 +5,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
@@ -19,10 +20,12 @@ const (
 	audited verdict = "audited"
 	warned  verdict = "warned"
 	denied  verdict = "denied"
+	// excluded is what admission does not ask about.
+	excluded verdict = "excluded"
 )
 
 // order of verdicts, the worst first.
-var order = []verdict{denied, warned, audited, exempt, allowed}
+var order = []verdict{denied, warned, audited, exempt, excluded, allowed}
 
 // worse is the worse of two verdicts.
 func worse(a, b verdict) verdict {
@@ -140,10 +143,15 @@ func (j *judgement) exemptions() []exemption {
 func (g *gathered) results() (results []result, notes []string) {
 	results = make([]result, 0, len(g.targets))
 	unknown := make(map[string]bool)
-	matched := false
+	matched, left := false, 0
 	for i := range g.targets {
-		r, guessed := g.targets[i].result(g.namespaces)
 		namespace := g.targets[i].subject.Namespace
+		if slices.Contains(g.excluded, namespace) {
+			left++
+			results = append(results, g.targets[i].verdict(excluded))
+			continue
+		}
+		r, guessed := g.targets[i].result(g.namespaces)
 		if guessed && !unknown[namespace] {
 			unknown[namespace] = true
 			notes = append(notes, fmt.Sprintf(
@@ -153,19 +161,28 @@ func (g *gathered) results() (results []result, notes []string) {
 		matched = matched || len(r.by) > 0
 		results = append(results, r)
 	}
-	if len(results) > 0 && !matched {
+	if left > 0 {
+		notes = append(notes, fmt.Sprintf("admission does not ask about pods of %s: %d not judged; --excluded-namespaces= judges them",
+			shown(strings.Join(g.excluded, ", ")), left))
+	}
+	if len(results) > left && !matched {
 		notes = append(notes, "no policy matches anything in the input")
 	}
 	return results, notes
 }
 
+// verdict is a result of which nothing else is known.
+func (t *target) verdict(v verdict) result {
+	return result{
+		Kind: shown(t.kind), Namespace: shown(t.subject.Namespace), Name: shown(t.name),
+		Verdict: v, location: locationOf(t.place), Violations: []violation{}, place: t.place,
+	}
+}
+
 // result joins the judgements of the policies that match. Those that would match in some namespace
 // have judged already: which do is only known when all namespaces are.
 func (t *target) result(known namespaces) (r result, guessed bool) {
-	r = result{
-		Kind: shown(t.kind), Namespace: shown(t.subject.Namespace), Name: shown(t.name),
-		Verdict: allowed, location: locationOf(t.place), Violations: []violation{}, place: t.place,
-	}
+	r = t.verdict(allowed)
 	for _, j := range t.judged {
 		subject, unknown := known.in(t.subject, j.policy.Policy)
 		if !j.policy.Matches(&subject) {

@@ -68,7 +68,7 @@ func Command() *cobra.Command {
 	f := c.Flags()
 	f.StringSliceVarP(&o.files, "filename", "f", nil, "IsolationPolicies: `files`, folders, or - for standard input; can be repeated")
 	f.BoolVarP(&o.recursive, "recursive", "R", false, "read the folders below a folder as well")
-	f.StringSliceVar(&o.excluded, "excluded-namespaces", []string{v1alpha1.InstallNamespace, "kube-system"},
+	f.StringSliceVar(&o.excluded, "excluded-namespaces", v1alpha1.ExcludedNamespaces(v1alpha1.InstallNamespace, nil),
 		"`namespaces` whose pods are not judged")
 	f.StringVarP(&o.output, "output", "o", "yaml", "`format`: yaml or json")
 	f.BoolVar(&o.static, "static", false, "for an API server that loads policies from files: names end in "+staticSuffix)

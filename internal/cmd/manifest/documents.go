@@ -192,7 +192,7 @@ func (c *chunk) explain(err error) error {
 	// One sentence of the parser's several lines.
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if bytes.Contains(c.text, []byte("{{")) {
-		text += " (it looks like a template: render it first, as in: helm template CHART | bulkhead check -f - --policy FILE)"
+		text += " (it looks like a template: render it first, as in: helm template CHART)"
 	}
 	return errors.New(text)
 }

@@ -62,7 +62,7 @@ func (r *Reader) files(arg string) []file {
 		}
 		return []file{f}
 	case strings.HasPrefix(arg, "http://"), strings.HasPrefix(arg, "https://"):
-		return failed(arg, fmt.Errorf("nothing is fetched here: curl -fsSL %s | bulkhead check -f - --policy FILE", arg))
+		return failed(arg, fmt.Errorf("nothing is fetched here: download it first, as in: curl -fsSLO %s", arg))
 	}
 	info, err := os.Stat(arg)
 	if errors.Is(err, fs.ErrNotExist) {

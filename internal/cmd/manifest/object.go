@@ -152,7 +152,7 @@ func (d *document) identify(place Place, text []byte, fallback schema.GroupVersi
 	if meta.APIVersion == "" || meta.Kind == "" {
 		err := fmt.Errorf("is no Kubernetes object: it needs apiVersion and kind, and has %q and %q", meta.APIVersion, meta.Kind)
 		if strings.HasPrefix(filepath.Base(place.File), "kustomization.") {
-			err = fmt.Errorf("%w (build it: bulkhead check -k FOLDER --policy FILE)", err)
+			err = fmt.Errorf("%w (build it first, as in: kubectl kustomize FOLDER)", err)
 		}
 		return gvk, err
 	}

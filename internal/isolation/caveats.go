@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package admission
+package isolation
 
 import (
 	"fmt"
@@ -9,11 +9,10 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// Caveats are what the author of a valid policy should know, one line each, in the order of its
-// fields: what can be dodged, what can be led out of, which exemptions are over at that time, and
+// Caveats are what the author of a valid policy should know at that time, one line each, in the order
+// of its fields: what can be dodged, what can be led out of, which exemptions are over, and
 // which leave nothing of the policy. Text from the policy is sanitised; the list is not bounded.
 func Caveats(p *v1alpha1.IsolationPolicy, now time.Time) []string {
 	var out []string
@@ -30,10 +29,10 @@ func Caveats(p *v1alpha1.IsolationPolicy, now time.Time) []string {
 			out = append(out, writablePaths(at+".portals.hostPaths", e.Portals.HostPaths)...)
 		}
 		if e.Expires != nil && !now.Before(e.Expires.Time) {
-			out = append(out, fmt.Sprintf("%s.expires: exemption %s expired at %s and covers no pod that is created now", at, quoted(e.Name), e.Expires.UTC().Format(time.RFC3339)))
+			out = append(out, fmt.Sprintf("%s.expires: exemption %s expired at %s and covers no pod that is created now", at, quote(e.Name), e.Expires.UTC().Format(time.RFC3339)))
 		}
 		if opensEverything(p, e) {
-			out = append(out, clip(fmt.Sprintf("%s: exemption %s opens everything that this policy demands: pods that it covers in %s are not held to it at all", at, quoted(e.Name), strings.Join(e.Namespaces, ", ")), maxWarning))
+			out = append(out, fmt.Sprintf("%s: exemption %s opens everything that this policy demands: pods that it covers in %s are not held to it at all", at, quote(e.Name), Sanitize(strings.Join(e.Namespaces, ", "), 256)))
 		}
 	}
 	return out
@@ -48,20 +47,18 @@ func writablePaths(field string, portal *v1alpha1.HostPathsPortal) []string {
 	var out []string
 	for i, a := range portal.Allow {
 		if !a.ReadOnly {
-			out = append(out, fmt.Sprintf("%s.allow[%d]: pods may write below %s, and can plant symbolic links there that lead out of it; set readOnly: true", field, i, quoted(a.PathPrefix)))
+			out = append(out, fmt.Sprintf("%s.allow[%d]: pods may write below %s, and can plant symbolic links there that lead out of it; set readOnly: true", field, i, quote(a.PathPrefix)))
 		}
 	}
 	return out
 }
-
-func quoted(s string) string { return `"` + isolation.Sanitize(s, 128) + `"` }
 
 // opensEverything tells whether a pod that asks for everything gets it by this exemption alone. Of
 // a policy that demands one thing only an exemption can open no less, so there it says nothing.
 func opensEverything(p *v1alpha1.IsolationPolicy, e *v1alpha1.Exemption) bool {
 	pod := greedy(e)
 	without := demanded(p, nil, pod)
-	if len(without) == 0 || !slices.ContainsFunc(without, func(v isolation.Violation) bool { return v.Subject() != without[0].Subject() }) {
+	if len(without) == 0 || !slices.ContainsFunc(without, func(v Violation) bool { return v.Subject() != without[0].Subject() }) {
 		return false
 	}
 	lasting := *e
@@ -70,10 +67,10 @@ func opensEverything(p *v1alpha1.IsolationPolicy, e *v1alpha1.Exemption) bool {
 }
 
 // demanded is what the policy finds wrong with the pod, whatever it matches, under these exemptions.
-func demanded(p *v1alpha1.IsolationPolicy, exemptions []v1alpha1.Exemption, pod *isolation.Subject) []isolation.Violation {
+func demanded(p *v1alpha1.IsolationPolicy, exemptions []v1alpha1.Exemption, pod *Subject) []Violation {
 	bare := *p
 	bare.Spec.Match, bare.Spec.Exemptions = nil, exemptions
-	compiled, err := isolation.Compile(&bare)
+	compiled, err := Compile(&bare)
 	if err != nil {
 		return nil
 	}

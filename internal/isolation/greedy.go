@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package admission
+package isolation
 
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // greedy is a pod of whom the exemption covers that asks for everything that a policy can demand of
 // a spec. The ports are samples.
-func greedy(e *v1alpha1.Exemption) *isolation.Subject {
+func greedy(e *v1alpha1.Exemption) *Subject {
 	spec := &corev1.PodSpec{
 		HostPID: true, HostNetwork: true, HostIPC: true,
 		Containers: []corev1.Container{greedyContainer()},
@@ -21,7 +20,7 @@ func greedy(e *v1alpha1.Exemption) *isolation.Subject {
 			WindowsOptions: &corev1.WindowsSecurityContextOptions{HostProcess: ptr.To(true)},
 		},
 	}
-	s := &isolation.Subject{Spec: spec, Path: "spec", NamespaceUnknown: true}
+	s := &Subject{Spec: spec, Path: "spec", NamespaceUnknown: true}
 	if len(e.Namespaces) > 0 {
 		s.Namespace = e.Namespaces[0]
 	}
