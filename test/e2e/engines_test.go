@@ -76,9 +76,11 @@ func (c *cluster) settled() {
 	}).WithTimeout(time.Minute).WithPolling(200 * time.Millisecond).Should(Succeed())
 }
 
-// withManagersGone takes every replica of the manager away until the spec ends.
+// withManagersGone takes every replica of the manager away until the spec ends, once what needs none
+// needs none.
 func (c *cluster) withManagersGone() {
 	GinkgoHelper()
+	c.settled()
 	c.mustKubectl("-n", "bulkhead-system", "scale", "deployment/bulkhead-manager", "--replicas=0")
 	DeferCleanup(c.managersBack)
 	Eventually(c.managers).WithTimeout(time.Minute).Should(BeEmpty())
