@@ -54,7 +54,8 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 .PHONY: test
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
-	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/...
+	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
+	go test ./internal/vap # all of its cases: with the race detector they would take minutes
 
 # The minor version of Kubernetes for conformance, such as 1.34; empty: the local cluster's.
 KUBERNETES ?=
@@ -83,8 +84,9 @@ e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE 
 	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -v -tags e2e -count 1 -timeout 30m ./test/e2e/... -ginkgo.v
 
 .PHONY: bench
-bench: ## Judge one pod by ten policies; look at 5,000 processes, beside the bare system calls.
+bench: ## Judge pods, reviews and manifests; look at 5,000 processes, beside the bare system calls.
 	go test -run '^$$' -bench Judge -benchmem ./internal/isolation
+	go test -run '^$$' -bench . -benchmem ./internal/vap ./internal/admission ./internal/cmd/check
 	go test -run '^$$' -bench 'Scan|BareSyscalls' -benchmem ./internal/procns
 	go test -run '^$$' -bench Look -benchmem ./test/bench/...
 
@@ -94,7 +96,6 @@ bench-check: ## What bulkhead check costs as a whole process: 1,000 pods, three 
 
 .PHONY: bench-admission
 bench-admission: $(CLUSTER) ## What admission costs, beside no policy and Pod Security. ROUNDS= DURATION= CLIENTS= PROFILE=1
-	go test ./test/bench/admission
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go run ./test/bench/admission
 

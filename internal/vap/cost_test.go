@@ -92,6 +92,9 @@ func withHostPaths(p *corev1.Pod, n int, path string) *corev1.Pod {
 // What fits into the API server's budget, and what becomes of what does not. The pods are judged by
 // the largest policy.
 func TestCostOfLargePods(t *testing.T) {
+	if withRaceDetector {
+		t.Skip("it takes minutes with the race detector, which has nothing to see here: make test runs it without as well")
+	}
 	const allowed = "/srv/0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000063/x"
 	const tooMany = "it has more than 500 containers, hostPath volumes, or ports, added capabilities, volumeMounts or volumeDevices of one container: too many to judge"
 	hostPID := func(p *corev1.Pod) *corev1.Pod { p.Spec.HostPID = true; return p }

@@ -7,8 +7,8 @@ webhook in the way.
 
 It is pure: no client, no clock. What is demanded is the core's ([isolation]), and a differential test
 holds every verdict of what is written here against it. One axis or portal stands in one file, in the
-order of [concerns]; each is one variable of the ValidatingAdmissionPolicy, a list of sentences, so
-that a person can read it with kubectl.
+order of [concerns]. Those that stand together are one variable of the ValidatingAdmissionPolicy, a list
+of sentences, so that a person can read it with kubectl.
 
 # What is used of CEL
 
