@@ -151,7 +151,9 @@ var _ = Describe("Serving", func() {
 		serve(ctx, p)
 		asked, end := context.WithCancel(context.Background())
 		DeferCleanup(end)
-		r := startEnding(asked, "bulkhead-manager-ending")
+		over, finish := context.WithCancel(context.Background())
+		DeferCleanup(finish)
+		r := startEnding(asked, over, "bulkhead-manager-ending")
 		Eventually(r.ready).Should(Succeed())
 		Eventually(r.served).WithContext(ctx).Should(HaveKey(p.UID))
 		c := caller(secretNow(ctx).Data["ca.crt"], true)
@@ -175,6 +177,7 @@ var _ = Describe("Serving", func() {
 			return a.Allowed
 		}).Should(BeTrue())
 		By("until the time is over")
+		finish()
 		Eventually(func() error {
 			_, _, err := review(c, r, podIn(n))
 			return err

@@ -129,10 +129,10 @@ func startReplica(ctx context.Context, name string) replica {
 	return startManager(ctx, name, nil)
 }
 
-// startEnding starts one that goes on for a while once ctx has ended.
-func startEnding(ctx context.Context, name string) replica {
+// startEnding starts one that was asked to end when asked has ended, and goes on until over has.
+func startEnding(asked, over context.Context, name string) replica {
 	GinkgoHelper()
-	return startManager(admission.Linger(ctx, 6*time.Second), name, ctx.Done())
+	return startManager(over, name, asked.Done())
 }
 
 func startManager(ctx context.Context, name string, ending <-chan struct{}) replica {
