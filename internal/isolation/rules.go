@@ -2,7 +2,11 @@
 
 package isolation
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
 
 // What follows are facts of the rules, for whoever has to say the same in another language.
 
@@ -12,3 +16,16 @@ func DevicePlaces() []string { return slices.Clone(devicePlaces) }
 // RuntimeSocketPlaces are the sockets of container runtimes and of the kubelet, and the folders that
 // hold them.
 func RuntimeSocketPlaces() []string { return slices.Clone(runtimeSocketPlaces) }
+
+// CapabilityNames are the names of capabilities as they are compared: upper case, without CAP_.
+func CapabilityNames(list []v1alpha1.Capability) []string { return capabilityNames(list) }
+
+// DescribeHostPaths, DescribeHostPorts and DescribeCapabilities list what a portal allows or forbids, as
+// remedies do.
+func DescribeHostPaths(p *v1alpha1.HostPathsPortal) string { return pathAllowanceOf(p).String() }
+
+// DescribeHostPorts: see [DescribeHostPaths].
+func DescribeHostPorts(p *v1alpha1.HostPortsPortal) string { return portAllowanceOf(p).String() }
+
+// DescribeCapabilities: see [DescribeHostPaths].
+func DescribeCapabilities(p *v1alpha1.CapabilitiesPortal) string { return capabilitySetOf(p).String() }

@@ -8,7 +8,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // A concern is one axis or one portal, said in CEL.
@@ -131,19 +130,3 @@ func sentence(name, expression, rest string) string {
 func forbidden(remedy string) string { return ", which is not allowed: " + remedy }
 
 const removeOrFalse = "remove it or set it to false"
-
-// listed joins what a message names, at most eight, as the core does.
-func listed(all []string, limit int) string {
-	if len(all) == 0 {
-		return "none"
-	}
-	var out []string
-	for i, s := range all {
-		if i == 8 {
-			out = append(out, "and "+itoa(len(all)-i)+" more")
-			break
-		}
-		out = append(out, isolation.Sanitize(s, limit))
-	}
-	return strings.Join(out, ", ")
-}

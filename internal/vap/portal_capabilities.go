@@ -4,9 +4,8 @@ package vap
 
 import (
 	"slices"
-	"strings"
 
-	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 /*
@@ -51,10 +50,10 @@ var capabilitiesConcern = concern{
 // forbidsCapability tests a name a, as it is compared. anything tells whether something is forbidden
 // at all; empty if that is certain. remedy lists what is.
 func (c *compiler) forbidsCapability() (forbids, anything, remedy string) {
-	names := capabilityNames(c.portals.Capabilities.Forbid)
+	names := isolation.CapabilityNames(c.portals.Capabilities.Forbid)
 	allowed := c.allowedCapabilities()
 	if allowed == "" {
-		remedy = literal(listed(names, 64))
+		remedy = literal(isolation.DescribeCapabilities(c.portals.Capabilities))
 		if slices.Contains(names, "ALL") {
 			return "true", "", remedy
 		}
@@ -77,20 +76,11 @@ func (c *compiler) allowedCapabilities() string {
 	for i := range c.policy.Spec.Exemptions {
 		e := &c.policy.Spec.Exemptions[i]
 		if e.Portals != nil && e.Portals.Capabilities != nil {
-			lists = append(lists, "("+c.exemption(e)+" ? "+literals(capabilityNames(e.Portals.Capabilities.Allow))+" : [])")
+			lists = append(lists, "("+c.exemption(e)+" ? "+literals(isolation.CapabilityNames(e.Portals.Capabilities.Allow))+" : [])")
 		}
 	}
 	if len(lists) == 0 {
 		return ""
 	}
 	return c.variable("allowedCapabilities", func() string { return sum(lists...) })
-}
-
-// capabilityNames are the names as they are compared.
-func capabilityNames(list []v1alpha1.Capability) []string {
-	names := make([]string, len(list))
-	for i := range list {
-		names[i] = strings.TrimPrefix(strings.ToUpper(string(list[i])), "CAP_")
-	}
-	return names
 }

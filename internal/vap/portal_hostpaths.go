@@ -23,17 +23,9 @@ var hostPathsConcern = concern{
 	judged: func(c *compiler) bool { return c.portals.HostPaths != nil },
 	asks:   func(*compiler) asks { return asks{volume: hasHostPath} },
 	sentences: func(c *compiler) string {
-		var names []string
-		for _, a := range c.portals.HostPaths.Allow {
-			name := isolation.Sanitize(a.PathPrefix, 128)
-			if a.ReadOnly {
-				name += " (read-only)"
-			}
-			names = append(names, name)
-		}
 		folder := c.folders() + "[i]"
 		covered := c.covers(folder, func(*v1alpha1.AllowedHostPath) bool { return true })
-		paths := c.hostPathSentences("hostPaths", not(covered...), forbidden("use a volume of another type; allowed "+listed(names, 160)))
+		paths := c.hostPathSentences("hostPaths", not(covered...), forbidden("use a volume of another type; allowed "+isolation.DescribeHostPaths(c.portals.HostPaths)))
 		if !c.knowsReadOnly() {
 			return paths
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 /*
@@ -29,21 +30,13 @@ var hostPortsConcern = concern{
 		}
 	},
 	sentences: func(c *compiler) string {
-		ranges := c.portals.HostPorts.Allow
-		names := make([]string, len(ranges))
-		for i, r := range ranges {
-			names[i] = strconv.Itoa(int(r.From))
-			if r.From != r.To {
-				names[i] += "-" + strconv.Itoa(int(r.To))
-			}
-		}
 		asked := c.containers() + `.filter(c, has(c.is.ports))
   .map(c, c.is.ports
     .map(p, p.?hostPort.orValue(0) == 0 && object.spec.?hostNetwork.orValue(false) ? p.?containerPort.orValue(0) : p.?hostPort.orValue(0))
     .transformList(i, p, ` + allOf("p != 0", not(c.portRanges()...)) + `,
       c.at + '.ports[' + string(i) + (c.is.ports[i].?hostPort.orValue(0) == 0 ? '].containerPort is ' : '].hostPort is ') + string(p))
     .join('\n'))`
-		return flat(asked) + "\n  .map(p, " + sentence("hostPorts", "p", forbidden("use a Service instead; allowed "+listed(names, 16))) + ")"
+		return flat(asked) + "\n  .map(p, " + sentence("hostPorts", "p", forbidden("use a Service instead; allowed "+isolation.DescribeHostPorts(c.portals.HostPorts))) + ")"
 	},
 }
 
@@ -75,5 +68,3 @@ func portsIn(p *v1alpha1.HostPortsPortal) []string {
 	}
 	return out
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
