@@ -172,15 +172,17 @@ func templateWebhook(caBundle []byte, o *webhookOptions) admissionregistrationv1
 	w.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 	w.TimeoutSeconds = ptr.To[int32](templateTimeout)
 	w.NamespaceSelector = outside(o, nil)
-	for _, kinds := range []admissionregistrationv1.Rule{
-		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "replicasets", "statefulsets", "daemonsets"}},
-		{APIGroups: []string{"batch"}, Resources: []string{"jobs", "cronjobs"}},
-		{APIGroups: []string{""}, Resources: []string{"replicationcontrollers", "podtemplates"}},
-	} {
-		kinds.APIVersions, kinds.Scope = []string{"v1"}, ptr.To(admissionregistrationv1.NamespacedScope)
+	for _, resource := range isolation.Workloads() {
+		if last := len(w.Rules) - 1; last >= 0 && w.Rules[last].APIGroups[0] == resource.Group {
+			w.Rules[last].Resources = append(w.Rules[last].Resources, resource.Resource)
+			continue
+		}
 		w.Rules = append(w.Rules, admissionregistrationv1.RuleWithOperations{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       kinds,
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{resource.Group}, APIVersions: []string{resource.Version}, Resources: []string{resource.Resource},
+				Scope: ptr.To(admissionregistrationv1.NamespacedScope),
+			},
 		})
 	}
 	w.MatchConditions = []admissionregistrationv1.MatchCondition{{

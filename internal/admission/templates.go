@@ -10,9 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -38,18 +35,6 @@ type templateHandler struct {
 	log        logr.Logger
 	// judge is (*isolation.Policy).Judge.
 	judge func(*isolation.Policy, *isolation.Subject) isolation.Judgement
-}
-
-// workloads makes an empty workload of each resource that holds a template.
-var workloads = map[metav1.GroupVersionResource]func() metav1.Object{
-	{Group: "apps", Version: "v1", Resource: "deployments"}:        func() metav1.Object { return &appsv1.Deployment{} },
-	{Group: "apps", Version: "v1", Resource: "replicasets"}:        func() metav1.Object { return &appsv1.ReplicaSet{} },
-	{Group: "apps", Version: "v1", Resource: "statefulsets"}:       func() metav1.Object { return &appsv1.StatefulSet{} },
-	{Group: "apps", Version: "v1", Resource: "daemonsets"}:         func() metav1.Object { return &appsv1.DaemonSet{} },
-	{Group: "batch", Version: "v1", Resource: "jobs"}:              func() metav1.Object { return &batchv1.Job{} },
-	{Group: "batch", Version: "v1", Resource: "cronjobs"}:          func() metav1.Object { return &batchv1.CronJob{} },
-	{Group: "", Version: "v1", Resource: "replicationcontrollers"}: func() metav1.Object { return &corev1.ReplicationController{} },
-	{Group: "", Version: "v1", Resource: "podtemplates"}:           func() metav1.Object { return &corev1.PodTemplate{} },
 }
 
 // handle answers one review. The only error is a review whose request cannot be told: it has no
@@ -82,8 +67,8 @@ func (h *templateHandler) warnings(ctx context.Context, r *request[json.RawMessa
 			told, err = nil, errDefect
 		}
 	}()
-	empty := workloads[r.Resource]
-	if empty == nil || r.SubResource != "" || r.Operation != admissionv1.Create && r.Operation != admissionv1.Update {
+	object := isolation.NewWorkload(r.Resource)
+	if object == nil || r.SubResource != "" || r.Operation != admissionv1.Create && r.Operation != admissionv1.Update {
 		return nil, fmt.Errorf("asked to judge %s of %s, subresource %q: only CREATE and UPDATE of workloads can be judged; put right the rules of the webhook configuration",
 			r.Operation, r.Resource, r.SubResource)
 	}
@@ -91,7 +76,6 @@ func (h *templateHandler) warnings(ctx context.Context, r *request[json.RawMessa
 	if !ok {
 		return nil, errNotRead
 	}
-	object := empty()
 	if len(r.Object) == 0 || string(r.Object) == "null" {
 		return nil, errors.New("there is none in the request")
 	}
@@ -104,7 +88,7 @@ func (h *templateHandler) warnings(ctx context.Context, r *request[json.RawMessa
 	}
 	if r.Operation == admissionv1.Update {
 		// What cannot be read is taken to have been another template.
-		old := empty()
+		old := isolation.NewWorkload(r.Resource)
 		if kjson.UnmarshalCaseSensitivePreserveInts(r.OldObject, old) == nil {
 			if before, _ := isolation.TemplateOf(old); before != nil && equality.Semantic.DeepEqual(before, template) {
 				return nil, nil

@@ -6,7 +6,47 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// workloads are the resources that hold a template of pods, those of a group together.
+var workloads = []struct {
+	resource metav1.GroupVersionResource
+	empty    func() metav1.Object
+}{
+	{appsResource("deployments"), func() metav1.Object { return &appsv1.Deployment{} }},
+	{appsResource("replicasets"), func() metav1.Object { return &appsv1.ReplicaSet{} }},
+	{appsResource("statefulsets"), func() metav1.Object { return &appsv1.StatefulSet{} }},
+	{appsResource("daemonsets"), func() metav1.Object { return &appsv1.DaemonSet{} }},
+	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("jobs")), func() metav1.Object { return &batchv1.Job{} }},
+	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("cronjobs")), func() metav1.Object { return &batchv1.CronJob{} }},
+	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("replicationcontrollers")), func() metav1.Object { return &corev1.ReplicationController{} }},
+	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("podtemplates")), func() metav1.Object { return &corev1.PodTemplate{} }},
+}
+
+func appsResource(name string) metav1.GroupVersionResource {
+	return metav1.GroupVersionResource(appsv1.SchemeGroupVersion.WithResource(name))
+}
+
+// Workloads are the resources from which controllers make pods, those of a group together. Pods
+// themselves are not among them.
+func Workloads() []metav1.GroupVersionResource {
+	out := make([]metav1.GroupVersionResource, len(workloads))
+	for i := range workloads {
+		out[i] = workloads[i].resource
+	}
+	return out
+}
+
+// NewWorkload is an empty object of one of [Workloads], to decode into; nil for other resources.
+func NewWorkload(resource metav1.GroupVersionResource) metav1.Object {
+	for i := range workloads {
+		if workloads[i].resource == resource {
+			return workloads[i].empty()
+		}
+	}
+	return nil
+}
 
 // TemplateOf is the pod, or the template of pods, that a workload holds, and the place of its spec
 // for messages: "spec" for a Pod, "spec.template.spec" for a Deployment. The template is nil, and
