@@ -53,8 +53,8 @@ func (s *server) apply(ctx context.Context, t *testing.T, all []*v1alpha1.Isolat
 	for _, p := range all {
 		compiled, err := vap.Compile(p, vap.Options{ExcludedNamespaces: []string{v1alpha1.InstallNamespace, "kube-system"}})
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(s.admin.Create(ctx, compiled.Policy)).To(Succeed())
-		g.Expect(s.admin.Create(ctx, compiled.Binding)).To(Succeed())
+		g.Expect(s.Client.Create(ctx, compiled.Policy)).To(Succeed())
+		g.Expect(s.Client.Create(ctx, compiled.Binding)).To(Succeed())
 	}
 }
 
@@ -62,7 +62,7 @@ func (s *server) apply(ctx context.Context, t *testing.T, all []*v1alpha1.Isolat
 func (s *server) holdAgainst(t *testing.T, engine v1alpha1.AdmissionEngine) {
 	t.Helper()
 	s.untilEnforced(t.Context(), t)
-	version, err := discovery.NewDiscoveryClientForConfigOrDie(s.config).ServerVersion()
+	version, err := discovery.NewDiscoveryClientForConfigOrDie(s.Config).ServerVersion()
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	title := "Kubernetes " + version.GitVersion + ", engine " + string(engine)
 	t.Run("PodSecuritySuite", func(t *testing.T) { s.runSuite(t, title, engine) })
@@ -77,7 +77,7 @@ func (s *server) runSuite(t *testing.T, title string, engine v1alpha1.AdmissionE
 		r.check(t)
 		r.print(os.Stdout)
 	}()
-	config := rest.CopyConfig(s.config)
+	config := rest.CopyConfig(s.Config)
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &tap{next: next, oracle: oracle, engine: engine, report: r}

@@ -115,10 +115,10 @@ func (s *server) before(ctx context.Context, t *testing.T, n *corev1.Namespace, 
 	if c.pod != nil {
 		c.pod(pod)
 	}
-	g.Expect(s.admin.Create(ctx, pod)).To(Succeed(), c.name)
+	g.Expect(s.Client.Create(ctx, pod)).To(Succeed(), c.name)
 	if c.had != nil {
 		pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, debugger("before", c.had))
-		g.Expect(s.admin.SubResource("ephemeralcontainers").Update(ctx, pod)).To(Succeed(), c.name)
+		g.Expect(s.Client.SubResource("ephemeralcontainers").Update(ctx, pod)).To(Succeed(), c.name)
 	}
 	return pod
 }
@@ -128,7 +128,7 @@ func (s *server) debug(ctx context.Context, t *testing.T, c *debugCase, pod *cor
 	g := NewWithT(t)
 	pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, debugger("debugger", c.add))
 	refusing := o.refusing(updatesLevel, &pod.ObjectMeta, &pod.Spec)
-	err := s.admin.SubResource("ephemeralcontainers").Update(ctx, pod, client.DryRunAll)
+	err := s.Client.SubResource("ephemeralcontainers").Update(ctx, pod, client.DryRunAll)
 	var answered answer
 	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
 		answered = answer{code: int(status.Status().Code), message: status.Status().Message}

@@ -101,7 +101,7 @@ func freePort(t *testing.T) int32 {
 func (s *server) serveAt(ctx context.Context, t *testing.T, address net.IP, port int32) {
 	t.Helper()
 	g := NewWithT(t)
-	g.Expect(s.admin.Create(ctx, &discoveryv1.EndpointSlice{
+	g.Expect(s.Client.Create(ctx, &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: v1alpha1.WebhookServiceName + "-0", Namespace: v1alpha1.InstallNamespace,
 			Labels: map[string]string{
@@ -123,9 +123,9 @@ func (s *server) serveAt(ctx context.Context, t *testing.T, address net.IP, port
 func (s *server) kubeconfigOfManager(t *testing.T, dir string) string {
 	t.Helper()
 	config := clientcmdapi.NewConfig()
-	config.Clusters["server"] = &clientcmdapi.Cluster{Server: s.config.Host, CertificateAuthorityData: s.config.CAData}
+	config.Clusters["server"] = &clientcmdapi.Cluster{Server: s.Config.Host, CertificateAuthorityData: s.Config.CAData}
 	config.AuthInfos["manager"] = &clientcmdapi.AuthInfo{
-		ClientCertificateData: s.config.CertData, ClientKeyData: s.config.KeyData,
+		ClientCertificateData: s.Config.CertData, ClientKeyData: s.Config.KeyData,
 		Impersonate:       "system:serviceaccount:" + v1alpha1.InstallNamespace + ":bulkhead-manager",
 		ImpersonateGroups: []string{"system:serviceaccounts", "system:authenticated"},
 	}
@@ -144,11 +144,11 @@ func (s *server) enforce(ctx context.Context, t *testing.T, all []*v1alpha1.Isol
 	g := NewWithT(t)
 	for _, p := range all {
 		// The webhook that checks policies may be asked a moment before it is reached.
-		g.Eventually(func() error { return s.admin.Create(ctx, p) }).WithTimeout(soon).Should(Succeed())
+		g.Eventually(func() error { return s.Client.Create(ctx, p) }).WithTimeout(soon).Should(Succeed())
 	}
 	for _, p := range all {
 		g.Eventually(func(g Gomega) {
-			g.Expect(s.admin.Get(ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
+			g.Expect(s.Client.Get(ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
 			g.Expect(p.Status.ObservedGeneration).To(Equal(p.Generation))
 			c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionEnforced)
 			g.Expect(c).To(HaveValue(HaveField("Status", metav1.ConditionTrue)))

@@ -111,7 +111,7 @@ func newPod(namespace string, edits ...func(*corev1.Pod)) *corev1.Pod {
 func (s *server) newNamespace(ctx context.Context, t *testing.T) *corev1.Namespace {
 	t.Helper()
 	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "updates-"}}
-	NewWithT(t).Expect(s.admin.Create(ctx, n)).To(Succeed())
+	NewWithT(t).Expect(s.Client.Create(ctx, n)).To(Succeed())
 	return n
 }
 
@@ -127,7 +127,7 @@ func (s *server) label(ctx context.Context, t *testing.T, n *corev1.Namespace) {
 		api.EnforceLevelLabel:   string(updatesLevel.Level),
 		api.EnforceVersionLabel: updatesLevel.Version.String(),
 	}
-	g.Expect(s.admin.Patch(ctx, n, client.MergeFrom(before))).To(Succeed())
+	g.Expect(s.Client.Patch(ctx, n, client.MergeFrom(before))).To(Succeed())
 	s.untilRefused(ctx, t, n.Name)
 }
 
@@ -145,7 +145,7 @@ func (s *server) untilRefused(ctx context.Context, t *testing.T, namespace strin
 	}
 	for _, violating := range []func(*corev1.Pod){privileged, withProbe} {
 		g.Eventually(func() error {
-			return s.admin.Create(ctx, newPod(namespace, violating), client.DryRunAll)
+			return s.Client.Create(ctx, newPod(namespace, violating), client.DryRunAll)
 		}).WithTimeout(soon).Should(MatchError(ContainSubstring("pod-security")))
 	}
 }
@@ -155,19 +155,19 @@ func (s *server) runUpdates(t *testing.T, title string, engine v1alpha1.Admissio
 	ctx := t.Context()
 	g := NewWithT(t)
 	roomy := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi")}
-	g.Expect(s.admin.Create(ctx, &corev1.Node{
+	g.Expect(s.Client.Create(ctx, &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "node-a"},
 		Status:     corev1.NodeStatus{Capacity: roomy, Allocatable: roomy},
 	})).To(Succeed())
 	n := s.newNamespace(ctx, t)
 	violating := newPod(n.Name, openToEverything)
-	g.Expect(s.admin.Create(ctx, violating)).To(Succeed())
+	g.Expect(s.Client.Create(ctx, violating)).To(Succeed())
 	debugged := make([]*corev1.Pod, len(debugCases))
 	for i := range debugCases {
 		debugged[i] = s.before(ctx, t, n, &debugCases[i])
 	}
 	s.label(ctx, t, n)
-	g.Expect(s.admin.Create(ctx, newPod(n.Name, openToEverything), client.DryRunAll)).NotTo(Succeed())
+	g.Expect(s.Client.Create(ctx, newPod(n.Name, openToEverything), client.DryRunAll)).NotTo(Succeed())
 
 	oracle, err := newOracle()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -182,8 +182,8 @@ func (s *server) runUpdates(t *testing.T, title string, engine v1alpha1.Admissio
 	for _, u := range harmlessUpdates {
 		if t.Run("never in the way when "+u.name, func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(s.admin.Get(ctx, client.ObjectKeyFromObject(violating), violating)).To(Succeed())
-			g.Expect(u.do(ctx, s.admin, violating)).To(Succeed())
+			g.Expect(s.Client.Get(ctx, client.ObjectKeyFromObject(violating), violating)).To(Succeed())
+			g.Expect(u.do(ctx, s.Client, violating)).To(Succeed())
 		}) {
 			updates++
 		}

@@ -63,7 +63,7 @@ func configureWebhooks(ctx context.Context) {
 	})).To(Succeed())
 	// The API server takes a moment to ask: it warns of the selector once it does.
 	Eventually(func() ([]string, error) {
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		probe := policyFor(&corev1.Namespace{}, v1alpha1.Audit)
 		probe.Spec.Match = &v1alpha1.PolicyMatch{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "probe"}}}
 		err := c.Create(ctx, probe, client.DryRunAll)
@@ -77,7 +77,7 @@ func listening(c *rest.Config) (client.Client, func() []string) {
 	c = rest.CopyConfig(c)
 	h := &recorder{}
 	c.WarningHandler = h
-	out, err := client.New(c, client.Options{Scheme: scheme})
+	out, err := client.New(c, client.Options{Scheme: admin.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 	return out, h.all
 }

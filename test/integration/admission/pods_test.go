@@ -45,7 +45,7 @@ var _ = Describe("A pod", func() {
 	It("is admitted with a warning under a Warn policy", func(ctx context.Context) {
 		n := namespace(ctx)
 		p := serve(ctx, policyFor(n, v1alpha1.Warn))
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		Expect(c.Create(ctx, podIn(n, hostPID))).To(Succeed())
 		Expect(warnings()).To(ConsistOf("bulkhead: policy " + p.Name + ": pid: spec.hostPID is true and claims Host, Container is required: remove it or set it to false"))
 	})
@@ -53,7 +53,7 @@ var _ = Describe("A pod", func() {
 	It("is admitted silently under an Audit policy, and written to the audit log", func(ctx context.Context) {
 		n := namespace(ctx)
 		p := serve(ctx, policyFor(n, v1alpha1.Audit))
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		Expect(c.Create(ctx, podIn(n, hostPID))).To(Succeed())
 		Expect(warnings()).To(BeEmpty())
 		Eventually(os.ReadFile).WithArguments(auditLog).Should(ContainSubstring(
@@ -159,12 +159,12 @@ var _ = Describe("The mirror of a static pod", func() {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "Group", Name: "system:nodes"}},
 		})).To(Succeed())
-		node, _ := listening(as("system:node:n1", "system:nodes", "system:authenticated"))
+		node, _ := listening(server.As("system:node:n1", "system:nodes", "system:authenticated"))
 		Eventually(func() error { return node.Create(ctx, podIn(n), client.DryRunAll) }).Should(Succeed())
 	})
 
 	It("is admitted, and flagged, if its node creates it", func(ctx context.Context) {
-		node, warnings := listening(as("system:node:n1", "system:nodes", "system:authenticated"))
+		node, warnings := listening(server.As("system:node:n1", "system:nodes", "system:authenticated"))
 		Expect(node.Create(ctx, mirror(n))).To(Succeed())
 		Expect(warnings()).To(ConsistOf(HavePrefix("bulkhead: mirror pod of node n1, whose static pod runs anyway: policy " + p.Name + ": pid")))
 		Eventually(os.ReadFile).WithArguments(auditLog).Should(And(
@@ -174,7 +174,7 @@ var _ = Describe("The mirror of a static pod", func() {
 
 	It("is refused if anybody else creates it", func(ctx context.Context) {
 		Expect(apierrors.IsForbidden(admin.Create(ctx, mirror(n)))).To(BeTrue())
-		other, _ := listening(as("system:node:n2", "system:nodes", "system:authenticated"))
+		other, _ := listening(server.As("system:node:n2", "system:nodes", "system:authenticated"))
 		err := other.Create(ctx, mirror(n))
 		Expect(err).To(MatchError(ContainSubstring("policy " + p.Name + ": pid")))
 	})

@@ -93,7 +93,7 @@ var _ = Describe("A policy", func() {
 			}},
 			Expires: &metav1.Time{Time: p.CreationTimestamp.AddDate(2000, 0, 0)},
 		}}
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		Expect(c.Create(ctx, p)).To(Succeed())
 		DeferCleanup(func(ctx context.Context) { Expect(admin.Delete(ctx, p)).To(Succeed()) })
 		Expect(warnings()).To(ConsistOf(

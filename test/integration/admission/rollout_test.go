@@ -36,7 +36,7 @@ var _ = Describe("Whoever applies a policy", func() {
 		p.Spec.Isolation, p.Spec.Portals = &v1alpha1.Isolation{PID: "Container"}, nil
 		// The cache of the replica that is asked follows in a moment.
 		Eventually(func(g Gomega) []string {
-			c, warnings := listening(config)
+			c, warnings := listening(server.Config)
 			dry := p.DeepCopy()
 			g.Expect(c.Create(ctx, dry, client.DryRunAll)).To(Succeed())
 			return warnings()
@@ -46,7 +46,7 @@ var _ = Describe("Whoever applies a policy", func() {
 		))
 		serve(ctx, p)
 
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		p.Spec.Isolation.Network = "Pod"
 		Expect(c.Update(ctx, p)).To(Succeed())
 		Expect(warnings()).To(HaveExactElements(
@@ -55,7 +55,7 @@ var _ = Describe("Whoever applies a policy", func() {
 		))
 
 		By("and of nothing when it is loosened, or only labelled")
-		c, warnings = listening(config)
+		c, warnings = listening(server.Config)
 		p.Spec.Isolation.Network = ""
 		Expect(c.Update(ctx, p)).To(Succeed())
 		p.Labels = map[string]string{"seen": "yes"}

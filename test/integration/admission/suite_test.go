@@ -5,11 +5,8 @@
 package admission
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,29 +18,23 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 var (
-	config   *rest.Config
+	server   *apiserver.Server
 	admin    client.Client
-	scheme   = runtime.NewScheme()
 	auditLog string
 	// Both serve; the API server calls the first.
 	replicas [2]replica
@@ -64,12 +55,10 @@ func TestAdmission(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through `make test`")
 	ctrl.SetLogger(zap.New(zap.WriteTo(GinkgoWriter)))
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	startAPIServer()
-	install(ctx)
+	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.InstallNamespace}})).To(Succeed())
+	Expect(server.Install(ctx, "rbac/manager/role.yaml", "webhook/secret.yaml")).To(Succeed())
 
 	managers, stop := context.WithCancel(context.Background())
 	DeferCleanup(stop)
@@ -88,39 +77,11 @@ func startAPIServer() {
 	auditLog = filepath.Join(dir, "audit.log")
 	policy := filepath.Join(dir, "audit.yaml")
 	Expect(os.WriteFile(policy, []byte(`{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[{"level":"Metadata","resources":[{"group":"","resources":["pods"]}]},{"level":"None"}]}`), 0o600)).To(Succeed())
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../../config/crd"},
-		ErrorIfCRDPathMissing: true,
-	}
-	environment.ControlPlane.GetAPIServer().Configure().
-		Set("audit-log-path", auditLog).Set("audit-policy-file", policy)
 	var err error
-	config, err = environment.Start()
+	server, err = apiserver.Start(apiserver.CRDs, apiserver.Flag("audit-log-path", auditLog), apiserver.Flag("audit-policy-file", policy))
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	admin, err = client.New(config, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-}
-
-// install puts into the cluster what the manager needs: its namespace, its rights as they are
-// shipped, and the Secret, which is empty.
-func install(ctx context.Context) {
-	GinkgoHelper()
-	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.InstallNamespace}})).To(Succeed())
-	for _, file := range []string{"rbac/manager/role.yaml", "webhook/secret.yaml"} {
-		manifests, err := os.ReadFile(filepath.Join("../../../config", file))
-		Expect(err).NotTo(HaveOccurred())
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
-		for {
-			var o unstructured.Unstructured
-			err := decoder.Decode(&o)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			Expect(err).NotTo(HaveOccurred(), file)
-			Expect(admin.Create(ctx, &o)).To(Succeed(), file)
-		}
-	}
+	DeferCleanup(server.Stop)
+	admin = server.Client
 }
 
 // startReplica starts a manager as `bulkhead manager` does, under the manager's own account.
@@ -147,8 +108,8 @@ func startManager(ctx context.Context, name string, ending <-chan struct{}) repl
 		name: name, uid: pod.UID,
 		webhook: fmt.Sprintf("localhost:%d", port), health: fmt.Sprintf("localhost:%d", healthPort),
 	}
-	mgr, err := ctrl.NewManager(as("system:serviceaccount:bulkhead-system:bulkhead-manager", "system:serviceaccounts", "system:authenticated"), ctrl.Options{
-		Scheme:                  scheme,
+	mgr, err := ctrl.NewManager(server.AsManager(), ctrl.Options{
+		Scheme:                  admin.Scheme(),
 		Cache:                   cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: admission.SecretCache(v1alpha1.InstallNamespace)}},
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  r.health,
@@ -194,11 +155,4 @@ func (r replica) ready() error {
 		return fmt.Errorf("%s is not ready: %s", r.name, resp.Status)
 	}
 	return nil
-}
-
-// as is the way to the API server as somebody else.
-func as(user string, groups ...string) *rest.Config {
-	c := rest.CopyConfig(config)
-	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
-	return c
 }

@@ -46,19 +46,19 @@ var _ = Describe("A workload", func() {
 		n := namespace(ctx)
 		p := serve(ctx, policyFor(n, v1alpha1.Deny))
 		for workload, path := range workloadsIn(n, hostPID) {
-			c, warnings := listening(config)
+			c, warnings := listening(server.Config)
 			Expect(c.Create(ctx, workload)).To(Succeed(), "%T", workload)
 			Expect(warnings()).To(ConsistOf("bulkhead: its pods would be refused: policy "+p.Name+": pid: "+path+
 				".hostPID is true and claims Host, Container is required: remove it or set it to false"), "%T", workload)
 
 			By("and nothing is said again while its template stays")
-			c, warnings = listening(config)
+			c, warnings = listening(server.Config)
 			workload.SetLabels(map[string]string{"seen": "yes"})
 			Expect(c.Update(ctx, workload)).To(Succeed(), "%T", workload)
 			Expect(warnings()).To(BeEmpty(), "%T", workload)
 		}
 		for workload := range workloadsIn(n) {
-			c, warnings := listening(config)
+			c, warnings := listening(server.Config)
 			workload.SetName("sound")
 			Expect(c.Create(ctx, workload)).To(Succeed(), "%T", workload)
 			Expect(warnings()).To(BeEmpty(), "%T", workload)
@@ -77,7 +77,7 @@ var _ = Describe("A workload", func() {
 				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}}, Spec: podIn(n).Spec},
 			},
 		}
-		c, warnings := listening(config)
+		c, warnings := listening(server.Config)
 		Expect(c.Create(ctx, d)).To(Succeed())
 		Expect(warnings()).To(BeEmpty())
 		d.Spec.Template.Spec.HostNetwork = true

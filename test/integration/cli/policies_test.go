@@ -17,13 +17,12 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/check"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 var cluster client.Client
@@ -34,16 +33,10 @@ func TestCommandLine(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through make test")
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../../config/crd"},
-		ErrorIfCRDPathMissing: true,
-	}
-	config, err := environment.Start()
+	server, err := apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	cluster, err = client.New(config, client.Options{Scheme: runtime.NewScheme()})
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Stop)
+	cluster = server.Client
 })
 
 const header = "apiVersion: bulkhead.dev/v1alpha1\nkind: IsolationPolicy\nmetadata: {name: p}\n"

@@ -13,7 +13,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -160,21 +159,8 @@ func at(levels v1alpha1.Levels, pods ...*corev1.Pod) v1alpha1.ObservedGroup {
 // endpoints makes replicas ready behind the webhook's Service.
 func endpoints(ctx context.Context, replicas ...string) {
 	GinkgoHelper()
-	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: installed, Name: v1alpha1.WebhookServiceName + "-1"}}
-	_, err := controllerutil.CreateOrUpdate(ctx, cluster, slice, func() error {
-		slice.Labels = map[string]string{discoveryv1.LabelServiceName: v1alpha1.WebhookServiceName}
-		slice.AddressType = discoveryv1.AddressTypeIPv4
-		slice.Endpoints = nil
-		for i, name := range replicas {
-			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{fmt.Sprintf("10.0.0.%d", i+1)}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
-				TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: installed, Name: name},
-			})
-		}
-		return nil
-	})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func(ctx context.Context) { Expect(client.IgnoreNotFound(cluster.Delete(ctx, slice))).To(Succeed()) })
+	Expect(server.BehindWebhook(ctx, replicas...)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { Expect(server.BehindWebhook(ctx)).To(Succeed()) })
 }
 
 // serves makes a replica say that it serves a generation of a policy.

@@ -6,7 +6,6 @@ package controllers
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -16,26 +15,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 const installed = v1alpha1.InstallNamespace
 
 var (
-	server  *rest.Config
-	scheme  = runtime.NewScheme()
+	server  *apiserver.Server
 	cluster client.WithWatch
 )
 
@@ -45,17 +40,12 @@ func TestControllers(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through make test")
 	ctrl.SetLogger(GinkgoLogr)
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}
 	var err error
-	server, err = environment.Start()
+	server, err = apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	cluster, err = client.NewWithWatch(server, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Stop)
+	cluster = server.Client
 	Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installed}})).To(Succeed())
 })
 
@@ -63,8 +53,8 @@ var _ = BeforeSuite(func(ctx context.Context) {
 func start() (stop func()) {
 	GinkgoHelper()
 	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
-	mgr, err := ctrl.NewManager(server, ctrl.Options{
-		Scheme: scheme,
+	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
+		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                controllers.PodCache(),
 			&corev1.Secret{}:             here,

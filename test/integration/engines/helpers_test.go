@@ -4,7 +4,6 @@ package engines
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,13 +14,10 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -47,20 +43,7 @@ func ready(ctx context.Context, name string) {
 // endpoints are what is ready behind the webhook's Service.
 func endpoints(ctx context.Context, names ...string) {
 	GinkgoHelper()
-	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: installed, Name: v1alpha1.WebhookServiceName + "-1"}}
-	_, err := controllerutil.CreateOrUpdate(ctx, cluster, slice, func() error {
-		slice.Labels = map[string]string{discoveryv1.LabelServiceName: v1alpha1.WebhookServiceName}
-		slice.AddressType = discoveryv1.AddressTypeIPv4
-		slice.Endpoints = nil
-		for i, name := range names {
-			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{fmt.Sprintf("10.0.0.%d", i+1)}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
-				TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: installed, Name: name},
-			})
-		}
-		return nil
-	})
-	Expect(err).NotTo(HaveOccurred())
+	Expect(server.BehindWebhook(ctx, names...)).To(Succeed())
 }
 
 const (

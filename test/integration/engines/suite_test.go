@@ -6,13 +6,8 @@
 package engines
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -23,22 +18,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	crconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 const (
@@ -48,8 +38,7 @@ const (
 )
 
 var (
-	config  *rest.Config
-	scheme  = runtime.NewScheme()
+	server  *apiserver.Server
 	cluster client.Client
 	// port is where managers serve, one after the other, so that the API server finds the next one.
 	port int
@@ -63,46 +52,19 @@ func TestEngines(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through `make test`")
 	ctrl.SetLogger(GinkgoLogr)
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd"}, ErrorIfCRDPathMissing: true}
 	var err error
-	config, err = environment.Start()
+	server, err = apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	// Whoever asks without pause is not to be slowed down.
-	config.QPS = -1
-	cluster, err = client.New(config, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-	install(ctx)
+	DeferCleanup(server.Stop)
+	cluster = server.Client
+	Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installed}})).To(Succeed())
+	Expect(server.Install(ctx, "rbac/manager/role.yaml", "webhook/secret.yaml")).To(Succeed())
 	l, err := net.Listen("tcp", "localhost:0")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(l.Close()).To(Succeed())
 	port = l.Addr().(*net.TCPAddr).Port
 })
-
-// install puts into the cluster what the manager needs: its namespace, its rights as they are
-// shipped, and the Secret, which is empty.
-func install(ctx context.Context) {
-	GinkgoHelper()
-	Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installed}})).To(Succeed())
-	for _, file := range []string{"rbac/manager/role.yaml", "webhook/secret.yaml"} {
-		manifests, err := os.ReadFile(filepath.Join("../../../config", file))
-		Expect(err).NotTo(HaveOccurred())
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
-		for {
-			var o unstructured.Unstructured
-			err := decoder.Decode(&o)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			Expect(err).NotTo(HaveOccurred(), file)
-			Expect(cluster.Create(ctx, &o)).To(Succeed(), file)
-		}
-	}
-}
 
 // running is a manager.
 type running struct {
@@ -114,13 +76,9 @@ type running struct {
 // stopped or the spec ends.
 func start(ctx context.Context, name string) *running {
 	GinkgoHelper()
-	own := rest.CopyConfig(config)
-	own.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:bulkhead-system:bulkhead-manager", Groups: []string{"system:serviceaccounts", "system:authenticated"},
-	}
 	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
-	mgr, err := ctrl.NewManager(own, ctrl.Options{
-		Scheme: scheme,
+	mgr, err := ctrl.NewManager(server.AsManager(), ctrl.Options{
+		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                controllers.PodCache(),
 			&corev1.Secret{}:             admission.SecretCache(installed),

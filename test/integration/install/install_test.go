@@ -5,10 +5,7 @@
 package install
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,21 +16,16 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 var (
-	config *rest.Config
+	server *apiserver.Server
 	admin  client.Client
-	scheme = runtime.NewScheme()
 )
 
 func TestInstall(t *testing.T) {
@@ -42,43 +34,20 @@ func TestInstall(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	Expect(assets).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run this through `make test`")
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-
-	environment := &envtest.Environment{}
 	var err error
-	config, err = environment.Start()
+	server, err = apiserver.Start()
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	admin, err = client.New(config, client.Options{Scheme: scheme})
+	DeferCleanup(server.Stop)
+	admin = server.Client
+	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	manifests, err := exec.Command(kubectl, "kustomize", "../../../config/default").Output()
 	Expect(err).NotTo(HaveOccurred())
-
-	manifests, err := exec.Command(filepath.Join(assets, "kubectl"), "kustomize", "../../../config/default").Output()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(apply(ctx, manifests)).To(Succeed())
+	Expect(server.Apply(ctx, manifests)).To(Succeed())
 	// The API server compiles a new admission policy within a moment.
 	Eventually(func() error {
 		return client.IgnoreNotFound(as("nobody", "").Create(ctx, report("probe"), client.DryRunAll))
 	}).Should(MatchError(ContainSubstring("only the agent")))
 })
-
-// apply applies every document, as `kubectl apply --server-side` does.
-func apply(ctx context.Context, manifests []byte) error {
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
-	for {
-		var o unstructured.Unstructured
-		if err := decoder.Decode(&o); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := admin.Apply(ctx, client.ApplyConfigurationFromUnstructured(&o), client.FieldOwner("test")); err != nil {
-			return err
-		}
-	}
-}
 
 const agent = "system:serviceaccount:bulkhead-system:bulkhead-agent"
 
@@ -86,12 +55,12 @@ const agent = "system:serviceaccount:bulkhead-system:bulkhead-agent"
 // everything as far as RBAC is concerned: what it may not, the admission policy refuses.
 func as(user, node string) client.Client {
 	GinkgoHelper()
-	c := rest.CopyConfig(config)
+	c := rest.CopyConfig(server.Config)
 	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters", "system:authenticated"}}
 	if node != "" {
 		c.Impersonate.Extra = map[string][]string{"authentication.kubernetes.io/node-name": {node}}
 	}
-	out, err := client.New(c, client.Options{Scheme: scheme})
+	out, err := client.New(c, client.Options{Scheme: server.Client.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 	return out
 }
@@ -164,7 +133,7 @@ var _ = Describe("The samples", func() {
 		for _, file := range files {
 			sample, err := os.ReadFile(file)
 			Expect(err).NotTo(HaveOccurred())
-			Expect(apply(ctx, sample)).To(Succeed(), file)
+			Expect(server.Apply(ctx, sample)).To(Succeed(), file)
 		}
 	})
 })

@@ -7,19 +7,17 @@ package schema
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 var cluster client.Client
@@ -30,19 +28,10 @@ func TestSchema(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through make test")
-	scheme := runtime.NewScheme()
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../../config/crd"},
-		ErrorIfCRDPathMissing: true,
-	}
-	config, err := environment.Start()
+	server, err := apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	cluster, err = client.New(config, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(server.Stop)
+	cluster = server.Client
 })
 
 // policy is an IsolationPolicy with the spec that is given in YAML. It is untyped: what Go's types

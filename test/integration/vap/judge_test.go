@@ -186,9 +186,9 @@ exemptions:
 // node is the cluster as a node sees it.
 func node(name string) client.Client {
 	GinkgoHelper()
-	as := rest.CopyConfig(config)
+	as := rest.CopyConfig(server.Config)
 	as.Impersonate = rest.ImpersonationConfig{UserName: "system:node:" + name, Groups: []string{"system:nodes", "system:authenticated"}}
-	c, err := client.New(as, client.Options{Scheme: scheme})
+	c, err := client.New(as, client.Options{Scheme: server.Client.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 	return c
 }

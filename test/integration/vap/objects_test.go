@@ -96,11 +96,11 @@ var _ = Describe("What a policy is compiled to", func() {
 	}
 
 	It("gives no type warnings", func() {
-		discovered, err := discovery.NewDiscoveryClientForConfig(config)
+		discovered, err := discovery.NewDiscoveryClientForConfig(server.Config)
 		Expect(err).NotTo(HaveOccurred())
-		httpClient, err := rest.HTTPClientFor(config)
+		httpClient, err := rest.HTTPClientFor(server.Config)
 		Expect(err).NotTo(HaveOccurred())
-		mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
+		mapper, err := apiutil.NewDynamicRESTMapper(server.Config, httpClient)
 		Expect(err).NotTo(HaveOccurred())
 		checker := &validating.TypeChecker{SchemaResolver: &resolver.ClientDiscoveryResolver{Discovery: discovered}, RestMapper: mapper}
 		for name, p := range policies() {

@@ -17,9 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/bulkhead-dev/bulkhead/internal/cmd"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 const staticPolicy = `
@@ -31,7 +31,7 @@ spec: {isolation: {pid: Pod}, admission: {action: Deny}}
 
 var _ = Describe("An API server that loads policies from files", func() {
 	It("enforces what bulkhead compile --static prints, where nobody can delete it", func(ctx context.Context) {
-		discovered, err := discovery.NewDiscoveryClientForConfig(config)
+		discovered, err := discovery.NewDiscoveryClientForConfig(server.Config)
 		Expect(err).NotTo(HaveOccurred())
 		v, err := discovered.ServerVersion()
 		Expect(err).NotTo(HaveOccurred())
@@ -81,14 +81,10 @@ plugins:
 // startWith starts a second API server with that admission configuration.
 func startWith(configuration string) client.Client {
 	GinkgoHelper()
-	environment := &envtest.Environment{}
-	environment.ControlPlane.GetAPIServer().Configure().
-		Set("admission-control-config-file", configuration).
-		Append("feature-gates", "ManifestBasedAdmissionControlConfig=true")
-	config, err := environment.Start()
+	s, err := apiserver.Start(
+		apiserver.Flag("admission-control-config-file", configuration),
+		apiserver.Flag("feature-gates", "ManifestBasedAdmissionControlConfig=true"))
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-	return c
+	DeferCleanup(s.Stop)
+	return s.Client
 }

@@ -7,7 +7,6 @@ package vap
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,21 +17,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/vap"
+	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
 var (
-	config  *rest.Config
+	server *apiserver.Server
+	// cluster hears warnings.
 	cluster client.Client
-	scheme  = runtime.NewScheme()
 	heard   warnings
 )
 
@@ -44,19 +41,13 @@ func TestVAP(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	Expect(os.Getenv("KUBEBUILDER_ASSETS")).NotTo(BeEmpty(), "KUBEBUILDER_ASSETS is not set: run them through make test")
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../../config/crd"},
-		ErrorIfCRDPathMissing: true,
-	}
 	var err error
-	config, err = environment.Start()
+	server, err = apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
+	DeferCleanup(server.Stop)
+	config := rest.CopyConfig(server.Config)
 	config.WarningHandler = &heard
-	cluster, err = client.New(config, client.Options{Scheme: scheme})
+	cluster, err = client.New(config, client.Options{Scheme: server.Client.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 })
 
