@@ -2,7 +2,10 @@
 
 package admission
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"github.com/go-json-experiment/json/jsontext"
+	corev1 "k8s.io/api/core/v1"
+)
 
 // podSpec decodes a [corev1.PodSpec] without what says nothing about isolation, which is most of it
 // and dear to decode. What is left out is named, not what is read: a field that a later check reads,
@@ -49,8 +52,8 @@ type volume struct {
 // leftOut is any value, which is not decoded.
 type leftOut struct{}
 
-// UnmarshalJSON does nothing.
-func (*leftOut) UnmarshalJSON([]byte) error { return nil }
+// UnmarshalJSONFrom skips the value.
+func (*leftOut) UnmarshalJSONFrom(d *jsontext.Decoder) error { return d.SkipValue() }
 
 // whole is the spec as the core reads it.
 func (s *podSpec) whole() *corev1.PodSpec {
