@@ -76,7 +76,7 @@ func (p *population) affected(ctx context.Context, old, policy *isolation.Policy
 	}
 	found := map[owner]*violators{}
 	for i := range pods.Items {
-		if i%256 == 0 && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%d of %d pods judged: %w", i, len(pods.Items), ctx.Err())
 		}
 		pod := &pods.Items[i]
@@ -105,7 +105,7 @@ func newly(old, policy *isolation.Policy, s *isolation.Subject) []isolation.Viol
 		return wrong
 	}
 	before := old.Judge(s).Violations
-	return slices.DeleteFunc(wrong, func(v isolation.Violation) bool { return v.In(before) })
+	return isolation.Without(wrong, before)
 }
 
 func note(found map[owner]*violators, o owner, wrong []isolation.Violation) {

@@ -25,7 +25,8 @@ const (
 	maxJudged = 64
 )
 
-// limits bound what an endpoint has in memory at once; each has its own, so that none waits for
+// limits bound what an endpoint has in memory at once, beside the beginnings of reviews, of which there is
+// one for each connection at most; each has its own, so that none waits for
 // another. Who sends slowly holds nothing that a small review needs.
 // Who has to wait waits until the API server would no longer listen.
 type limits struct {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/net/netutil"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -27,6 +28,9 @@ const (
 	idleTimeout = 5 * time.Minute
 	// drainTimeout is how long reviews that have begun may take once the server stops.
 	drainTimeout = 8 * time.Second
+	// maxConnections bounds how many callers hold memory: whoever reaches the Service can connect, send
+	// half a review and wait. An API server has one connection for each review that is on its way.
+	maxConnections = 1024
 	// maxHeader bounds headers: the API server sends few.
 	maxHeader = 16 << 10
 )
@@ -49,7 +53,7 @@ func (s *server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
-	return s.serve(ctx, listener)
+	return s.serve(ctx, netutil.LimitListener(listener, maxConnections))
 }
 
 func (s *server) serve(ctx context.Context, listener net.Listener) error {

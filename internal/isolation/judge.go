@@ -30,10 +30,34 @@ func (v *Violation) Subject() string {
 	return v.Portal
 }
 
-// In tells whether a list holds the same violation: of the same axis or portal, by the same field.
-// What would pass may differ.
-func (v *Violation) In(list []Violation) bool {
-	return slices.ContainsFunc(list, func(w Violation) bool { return w.Subject() == v.Subject() && w.Field == v.Field })
+// identity is the same for two violations of the same axis or portal by the same field, though what
+// would pass may differ.
+type identity struct{ subject, field string }
+
+func (v *Violation) identity() identity { return identity{v.Subject(), v.Field} }
+
+func identities(list []Violation) map[identity]bool {
+	all := make(map[identity]bool, len(list))
+	for i := range list {
+		all[list[i].identity()] = true
+	}
+	return all
+}
+
+// Without are the violations of which there is none in the other list of the same axis or portal, by
+// the same field.
+func Without(list, other []Violation) []Violation {
+	if len(other) == 0 {
+		return list
+	}
+	there := identities(other)
+	var out []Violation
+	for i := range list {
+		if !there[list[i].identity()] {
+			out = append(out, list[i])
+		}
+	}
+	return out
 }
 
 // Judgement is what one policy says of one subject.
@@ -55,6 +79,13 @@ func (p *Policy) Judge(s *Subject) Judgement {
 		return j
 	}
 	j.Matched = true
+	if p.demand == (demand{}) {
+		return j
+	}
+	if s.tooLarge() {
+		j.Violations = append(j.Violations, p.tooLargeViolation(s))
+		return j
+	}
 	if s.Debug == nil {
 		p.judge(scope{Subject: s}, &j)
 	}
@@ -82,19 +113,18 @@ func (p *Policy) judge(s scope, j *Judgement) {
 		relaxed := d.relaxedBy([]*exemption{e})
 		noteExpired(remaining, relaxed.violations(s), e.describe(s.Created))
 	}
-	for _, v := range remaining {
-		v.Policy = p.Name
-		// A volume is the same for the pod and for a debug container that mounts it.
-		if !slices.Contains(j.Violations, v) {
-			j.Violations = append(j.Violations, v)
-		}
+	for i := range remaining {
+		remaining[i].Policy = p.Name
 	}
+	// A volume is the same for the pod and for a debug container that mounts it.
+	j.Violations = append(j.Violations, Without(remaining, j.Violations)...)
 }
 
 // noteExpired adds a note to the violations that would not be without the end of an exemption.
 func noteExpired(violations, without []Violation, note string) {
+	still := identities(without)
 	for i := range violations {
-		if !violations[i].In(without) {
+		if !still[violations[i].identity()] {
 			violations[i].Message += " (" + note + ")"
 		}
 	}

@@ -100,7 +100,7 @@ func TestRuntimeSockets(t *testing.T) {
 	for _, path := range []string{
 		"/", "/run", "/run/", "/var/run", "/var/run/", "//var//run/./docker.sock", "/run/docker.sock", "/var/run/docker.sock",
 		"/run/containerd", "/run/containerd/containerd.sock", "/var/run/containerd/io.containerd.runtime.v2.task", "/run/crio/crio.sock",
-		"/run/k3s/containerd/containerd.sock", "/run/user/1000/docker.sock", "/var", "/var/lib", "/var/lib/kubelet",
+		"/run/k3s/containerd/containerd.sock", "/var/run/nri/nri.sock", "/run/user/1000/docker.sock", "/var", "/var/lib", "/var/lib/kubelet",
 		"/var/lib/kubelet/device-plugins/kubelet.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
 		"/proc/1/fd/7", "/dev/fd/3", "/proc", "/proc/", "/proc/2", "//proc/./self/", "/proc/1/task", "/proc/1/task/2", "/var/log/../run", "run/containerd", `\\.\pipe\docker_engine`, "//./pipe/docker_engine", "C:/../run",
 	} {

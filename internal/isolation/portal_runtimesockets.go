@@ -33,6 +33,7 @@ var runtimeSocketsCheck = portalCheck{
 var runtimeSocketPlaces = []string{
 	"/run/containerd", "/run/crio", "/run/docker", "/run/docker.sock", "/run/dockershim.sock",
 	"/run/cri-dockerd.sock", "/run/podman", "/run/k3s", "/run/k0s", "/run/buildkit",
+	"/run/nri",  // plugins change what containers are made of (containerd, docs/NRI.md)
 	"/run/user", // rootless docker, podman and containerd
 	"/var/snap/microk8s/common/run",
 	// Who listens there is asked by the kubelet for devices and mounts, or tells whose they are.

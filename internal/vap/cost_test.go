@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // largest is everything, with as long lists as are accepted.
@@ -96,7 +97,7 @@ func TestCostOfLargePods(t *testing.T) {
 		t.Skip("it takes minutes with the race detector, which has nothing to see here: make test runs it without as well")
 	}
 	const allowed = "/srv/0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000063/x"
-	const tooMany = "it has more than 500 containers, hostPath volumes, or ports, added capabilities, volumeMounts or volumeDevices of one container: too many to judge"
+	const tooMany = isolation.TooLarge
 	hostPID := func(p *corev1.Pod) *corev1.Pod { p.Spec.HostPID = true; return p }
 	for name, c := range map[string]struct {
 		pod *corev1.Pod
@@ -105,8 +106,8 @@ func TestCostOfLargePods(t *testing.T) {
 		// tooDear is set if the API server gives up, and refuses what is to be denied.
 		tooDear bool
 	}{
-		"10,000 containers that ask for nothing":          {largePod(10_000, bare), "", false},
-		"10,000 volumes, none of the node":                {withVolumes(largePod(1, bare), 10_000), "", false},
+		"500 containers that ask for nothing":             {largePod(500, bare), "", false},
+		"500 volumes, none of the node":                   {withVolumes(largePod(1, bare), 500), "", false},
 		"500 containers, all privileged":                  {largePod(500, privileged), "; ... and ", false},
 		"500 host ports":                                  {largePod(1, withPorts(500)), "", false},
 		"2,000 host ports":                                {largePod(500, withPorts(4)), "", false},
@@ -117,11 +118,13 @@ func TestCostOfLargePods(t *testing.T) {
 		"a host path that is not clean, of 4,096 bytes":   {withHostPaths(largePod(1, bare), 1, "/"+strings.Repeat("//x", 1365)), "hostPaths: ", false},
 		"a host path of a million bytes":                  {withHostPaths(largePod(1, bare), 1, strings.Repeat("/x", 500_000)), "hostPaths: ", false},
 
-		"501 containers that ask for something": {hostPID(largePod(501, bare)), tooMany, false},
-		"501 host paths":                        {withHostPaths(largePod(1, bare), 501, "/srv"), tooMany, false},
-		"501 host ports of one container":       {largePod(1, withPorts(501)), tooMany, false},
-		"501 capabilities of one container":     {largePod(1, adding(501)), tooMany, false},
-		"501 mounts beside a host path":         {withHostPaths(largePod(1, mounting(501)), 1, allowed), tooMany, false},
+		"10,000 containers that ask for nothing": {largePod(10_000, bare), tooMany, false},
+		"32,000 volumes, none of the node":       {withVolumes(largePod(1, bare), 32_000), tooMany, false},
+		"501 containers that ask for something":  {hostPID(largePod(501, bare)), tooMany, false},
+		"501 host paths":                         {withHostPaths(largePod(1, bare), 501, "/srv"), tooMany, false},
+		"501 host ports of one container":        {largePod(1, withPorts(501)), tooMany, false},
+		"501 capabilities of one container":      {largePod(1, adding(501)), tooMany, false},
+		"501 mounts beside a host path":          {withHostPaths(largePod(1, mounting(501)), 1, allowed), tooMany, false},
 
 		"50,000 added capabilities": {largePod(500, adding(100)), "cost limit exceeded", true},
 		"50,000 host ports":         {largePod(500, withPorts(100)), "cost limit exceeded", true},
@@ -132,6 +135,13 @@ func TestCostOfLargePods(t *testing.T) {
 			a := e.judge(r)
 			if a.allowed != (c.refused == "") || a.broken != c.tooDear || !strings.Contains(a.message, c.refused) {
 				t.Errorf("admitted: %t, broken: %t, message: %s", a.allowed, a.broken, a.message)
+			}
+			core, err := isolation.Compile(largest(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := core.Judge(isolation.NewSubject(c.pod, nil)).Violations; (len(wrong) > 0) != (c.refused != "") {
+				t.Errorf("the core finds %d violations", len(wrong))
 			}
 			if !c.tooDear {
 				t.Logf("%d bytes in etcd without metadata: cost %d of %d", c.pod.Size(), e.cost(t, r), celconfig.RuntimeCELCostBudget)

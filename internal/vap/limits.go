@@ -5,9 +5,11 @@ package vap
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 const (
@@ -23,18 +25,28 @@ const (
 	maxEachPath, maxEach = 1_200, 450
 )
 
-// most is how many of each there may be in a pod that asks for something, so that judging it takes a
-// moment: cel-go's tracker of costs takes time with the square of the length of a list.
-const most = "500"
+// most is how many of each there may be in a pod, so that judging it takes a moment: cel-go's tracker of
+// costs takes time with the square of the length of a list.
+var most = strconv.Itoa(isolation.MaxListed)
+
+// longLists test whether the pod itself has more. They stand before everything that walks the lists.
+func longLists() []string {
+	return []string{
+		"object.spec.containers.size() > " + most,
+		"has(object.spec.initContainers) && object.spec.initContainers.size() > " + most,
+		"has(object.spec.ephemeralContainers) && object.spec.ephemeralContainers.size() > " + most,
+		"has(object.spec.volumes) && object.spec.volumes.size() > " + most,
+	}
+}
 
 // tooLarge tests whether a pod has more. A policy that cannot judge a pod refuses it.
 func (c *compiler) tooLarge() string {
 	containers := c.containers()
-	terms := []string{containers + ".size() > " + most}
+	terms := append(longLists(), containers+".size() > "+most)
 	for _, list := range []string{"?ports", "?securityContext.?capabilities.?add", "?volumeMounts", "?volumeDevices"} {
 		terms = append(terms, containers+".exists(c, c.is."+list+".orValue([]).size() > "+most+")")
 	}
-	return anyOf(append(terms, "object.spec.?volumes.orValue([]).filter(v, has(v.hostPath)).size() > "+most)...)
+	return anyOf(terms...)
 }
 
 // affordable refuses what makes judging one element of a pod so dear that no ordinary pod would fit.

@@ -22,7 +22,7 @@ func (c *compiler) asks() string {
 		containers = append([]string{"has(c.securityContext) && (" + joined(" ||\n    ", securities) + ")"}, containers...)
 	}
 	// Only a pod that is debugged has ephemeral containers.
-	terms := append([]string{"has(object.spec.ephemeralContainers)"}, pods...)
+	terms := append(append(longLists(), "has(object.spec.ephemeralContainers)"), pods...)
 	if len(containers) > 0 {
 		some := "exists(c,\n  " + joined(" ||\n  ", containers) + ")"
 		terms = append(terms,

@@ -25,7 +25,7 @@ func (c *compiler) conclude(groups []string) {
 			// The policy demands nothing that a spec can fail.
 			return "[].map(v, '')"
 		}
-		return c.tooLarge() + " ?\n[" + literal("it has more than "+most+" containers, hostPath volumes, or ports, added capabilities, volumeMounts or volumeDevices of one container: too many to judge") +
+		return c.tooLarge() + " ?\n[" + literal(isolation.TooLarge) +
 			"] :\n" + sum(groups...)
 	})
 	c.variable("message", func() string {
