@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 const userNamespace = "hostUsers: false\n"
@@ -77,12 +79,12 @@ volumes: [{name: logs, hostPath: {path: /var/log}}]`))).To(Succeed())
 	It("says in words why a pod is too large to be judged", func(ctx context.Context) {
 		w.enforce(ctx, w.policy(ctx, "isolation: {pid: Pod}\nportals: {privileged: Forbid}"))
 		eventuallyRefused(ctx, w.pod("bad", "hostPID: true"))
-		containers := strings.TrimSuffix(strings.Repeat("{name: cN},", 501), ",")
-		for i := range 501 {
-			containers = strings.Replace(containers, "cN", fmt.Sprintf("c%d", i), 1)
+		containers := make([]string, 501)
+		for i := range containers {
+			containers[i] = fmt.Sprintf("{name: c%d}", i)
 		}
-		Expect(dryRun(ctx, w.pod("large", "containers: ["+containers+"]"))).To(Succeed())
-		Expect(dryRun(ctx, w.pod("large", "hostPID: true\ncontainers: ["+containers+"]"))).To(MatchError(ContainSubstring("too many to judge")))
+		Expect(dryRun(ctx, w.pod("large", "containers: ["+strings.Join(containers[1:], ",")+"]"))).To(Succeed())
+		Expect(dryRun(ctx, w.pod("larger", "containers: ["+strings.Join(containers, ",")+"]"))).To(MatchError(ContainSubstring(isolation.TooLarge)))
 	})
 
 	It("judges debug containers on their own fields, and only those that are added", func(ctx context.Context) {
