@@ -25,10 +25,11 @@ const (
 	maxJudged = 64
 )
 
-// limits bound what an endpoint has in memory at once, beside the beginnings of reviews, of which there is
-// one for each connection at most; each has its own, so that none waits for
-// another. Who sends slowly holds nothing that a small review needs.
-// Who has to wait waits until the API server would no longer listen.
+// limits bound how many reviews an endpoint reads and judges at once; each endpoint has its own, so that
+// none waits for another. They count bytes as they come: not the beginnings of reviews, of which there is
+// one for each connection at most, and not what a review becomes when it is decoded, which can be many
+// times as much. Who sends slowly holds nothing that a small review needs. Who has to wait waits until
+// the API server would no longer listen.
 type limits struct {
 	large, judged chan struct{}
 }

@@ -82,7 +82,7 @@ func (h *podHandler) handle(ctx context.Context, body []byte) (*answer, error) {
 		return nil, badRequest(err)
 	}
 	verdict := h.judgeAll(policies, asked)
-	if len(verdict.deny) > 0 && asked.subject.NamespaceUnknown {
+	if len(verdict.deny) > 0 && asked.mirrorOf == "" && asked.subject.NamespaceUnknown {
 		// A refusal would hold even if this was asked for a policy that only warns, and the one that
 		// denies may not match. Without an answer the entry decides for which this was asked.
 		return nil, unavailable(fmt.Errorf("the labels of namespace %q could not be read, and policies that may select it refuse this: try again in a moment", r.Namespace))

@@ -276,6 +276,20 @@ func TestLabelsOfANamespace(t *testing.T) {
 	}
 }
 
+// Refusing a mirror pod stops nothing, whatever is not known.
+func TestAMirrorPodInANamespaceThatNobodyCanReadIsAdmitted(t *testing.T) {
+	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny)))
+	missing := namespaceReader{err: errors.New("not found")}
+	h.namespaces = &namespaces{cached: missing, live: missing, log: logr.Discard()}
+	r := creation(t, podOf(hostPID, func(p *corev1.Pod) {
+		p.Spec.NodeName, p.Annotations = "n1", map[string]string{corev1.MirrorPodAnnotationKey: "hash"}
+	}))
+	r.UserInfo.Username, r.UserInfo.Groups = "system:node:n1", []string{"system:nodes"}
+	expectAllowed(t, ask(t, h, r))
+	r.UserInfo.Username = "system:node:n2"
+	NewWithT(t).Expect(ask(t, h, r).Allowed).To(BeFalse())
+}
+
 // waiting is a cache, or an API server, that does not answer in time.
 type waiting struct {
 	client.Reader

@@ -40,7 +40,7 @@ var reviewVersion = admissionv1.SchemeGroupVersion.String()
 const reviewKind = "AdmissionReview"
 
 // decodeReview reads a review as the API server writes it: JSON, names with their case, each once.
-// What encoding/json will be (its second version) reads it, in one pass and in half the time.
+// What encoding/json will be (its second version) reads it, in one pass.
 func decodeReview[Object any](body []byte) (*request[Object], error) {
 	var review struct {
 		metav1.TypeMeta `json:",inline"`

@@ -15,8 +15,8 @@ const maxListedInAll = 10_000
 // TooLarge is the reason against a pod that has more.
 const TooLarge = "it has more than 500 containers or volumes, or ports, added capabilities, volumeMounts or volumeDevices of one container: too many to judge"
 
-// tooLarge is what is wrong with a subject that is not judged any further, whatever it asks for: what
-// could not be judged never passes.
+// tooLarge tells whether a subject is not judged any further, whatever it asks for: what could not be
+// judged never passes. It sees what was decoded; what decoding costs it does not bound.
 func (s *Subject) tooLarge() bool {
 	spec := s.Spec
 	if len(spec.InitContainers) > MaxListed || len(spec.Containers) > MaxListed || len(spec.EphemeralContainers) > MaxListed || len(spec.Volumes) > MaxListed {
