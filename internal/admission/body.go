@@ -17,19 +17,21 @@ const (
 	// and less than 1 MiB beside them. (controller-runtime has the same bound.)
 	maxBody = 7 << 20
 	// smallBody is what nearly all reviews stay below: a pod has some 5 to 20 KiB.
-	smallBody = 128 << 10
+	smallBody = 64 << 10
 	// maxLarge is how many reviews above that are in memory at once.
 	maxLarge = 2
 	// maxJudged is how many reviews are decoded and judged at once. More would not be answered
 	// sooner: it is work for the processors.
-	maxJudged = 64
+	maxJudged = 32
+	// maxObjects is how many JSON objects a review may hold. Two pods of 500 containers with their
+	// managedFields do not reach it; it bounds what the elements of nested lists become in memory.
+	maxObjects = 200_000
 )
 
 // limits bound how many reviews an endpoint reads and judges at once; each endpoint has its own, so that
-// none waits for another. They count bytes as they come: not the beginnings of reviews, of which there is
-// one for each connection at most, and not what a review becomes when it is decoded, which can be many
-// times as much. Who sends slowly holds nothing that a small review needs. Who has to wait waits until
-// the API server would no longer listen.
+// none waits for another. Of the beginnings of reviews there is one for each connection at most. Who sends
+// slowly holds nothing that a small review needs. Who has to wait waits until the API server would no
+// longer listen. What a review becomes when it is decoded is bounded by [few].
 type limits struct {
 	large, judged chan struct{}
 }
@@ -83,6 +85,9 @@ func (l *limits) read(ctx context.Context, r *http.Request) (body []byte, releas
 	}
 	if b.Len() == 0 {
 		return nil, release, badRequest(errors.New("the request has no body: an AdmissionReview belongs there"))
+	}
+	if bytes.Count(b.Bytes(), []byte{'{'}) > maxObjects {
+		return nil, release, tooMany(maxObjects)
 	}
 	return b.Bytes(), release, nil
 }

@@ -168,7 +168,7 @@ func TestWhoCannotBeAnsweredInTimeIsToldToTryAgain(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	e.ServeHTTP(w, r)
 	g.Expect(w.Code).To(Equal(http.StatusTooManyRequests))
-	g.Expect(w.Body.String()).To(ContainSubstring("64 reviews of this size are being answered"))
+	g.Expect(w.Body.String()).To(ContainSubstring("32 reviews of this size are being answered"))
 
 	<-e.limits.judged
 	expectAllowed(t, post(t, e, bodyOf(t, creation(t, podOf()))))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -173,20 +172,20 @@ func (h *podHandler) read(ctx context.Context, r *request[pod]) (*asked, error) 
 	if err := r.OldObject.check(); err != nil {
 		return nil, fmt.Errorf("decode the pod as it was: %w", err)
 	}
-	s.Debug = added(&r.OldObject.Spec.PodSpec, &p.Spec.PodSpec)
+	s.Debug = added(r.OldObject.Spec.EphemeralContainers, p.Spec.EphemeralContainers)
 	return out, nil
 }
 
 // added names the ephemeral containers that the update adds; never nil. What was there cannot be
 // changed or removed.
-func added(old, now *corev1.PodSpec) []string {
-	had := make(map[string]bool, len(old.EphemeralContainers))
-	for i := range old.EphemeralContainers {
-		had[old.EphemeralContainers[i].Name] = true
+func added(old, now few[ephemeralContainer]) []string {
+	had := make(map[string]bool, len(old))
+	for i := range old {
+		had[old[i].Name] = true
 	}
 	names := []string{}
-	for i := range now.EphemeralContainers {
-		if name := now.EphemeralContainers[i].Name; !had[name] {
+	for i := range now {
+		if name := now[i].Name; !had[name] {
 			names = append(names, name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -97,7 +98,9 @@ func TestAnExemptionEndsByTheClockForNewPodsAndByCreationForOldOnes(t *testing.T
 func TestJudgesOnlyTheDebugContainersThatAnUpdateAdds(t *testing.T) {
 	g := NewWithT(t)
 	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny)))
-	old := podOf(hostPID, debugger("first", true))
+	old := podOf(debugger("first", true), func(p *corev1.Pod) {
+		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr.To(true)}
+	})
 
 	plain := old.DeepCopy()
 	debugger("second", false)(plain)

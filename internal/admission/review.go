@@ -26,8 +26,8 @@ type request[Object any] struct {
 	Namespace   string                      `json:"namespace"`
 	Operation   admissionv1.Operation       `json:"operation"`
 	UserInfo    struct {
-		Username string   `json:"username"`
-		Groups   []string `json:"groups"`
+		Username string      `json:"username"`
+		Groups   few[string] `json:"groups"`
 	} `json:"userInfo"`
 	Object    Object `json:"object"`
 	OldObject Object `json:"oldObject"`
@@ -96,6 +96,11 @@ func badRequest(err error) *failure {
 func tooLarge(limit int) *failure {
 	return &failure{http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge,
 		fmt.Errorf("the AdmissionReview is larger than %d bytes, which two objects of the largest size that the API server takes do not reach", limit)}
+}
+
+func tooMany(limit int) *failure {
+	return &failure{http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge,
+		fmt.Errorf("the AdmissionReview holds more than %d JSON objects, which two of the largest pods that can be judged do not reach", limit)}
 }
 
 func unavailable(err error) *failure {

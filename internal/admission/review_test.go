@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 func TestARecordedReviewIsReadButForWhatIsLeftOut(t *testing.T) {
@@ -38,11 +40,16 @@ func TestARecordedReviewIsReadButForWhatIsLeftOut(t *testing.T) {
 func leaveOut(s *corev1.PodSpec) {
 	s.Affinity, s.Tolerations, s.NodeSelector, s.TopologySpreadConstraints = nil, nil, nil, nil
 	s.HostAliases, s.DNSConfig, s.ImagePullSecrets, s.Overhead, s.ReadinessGates, s.Resources = nil, nil, nil, nil, nil, nil
+	leave := func(c *corev1.Container) {
+		c.Args, c.Command, c.Env, c.EnvFrom, c.ResizePolicy, c.RestartPolicyRules, c.Resources = nil, nil, nil, nil, nil, nil, corev1.ResourceRequirements{}
+	}
 	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
 		for i := range list {
-			c := &list[i]
-			c.Args, c.Command, c.Env, c.EnvFrom, c.ResizePolicy, c.Resources = nil, nil, nil, nil, nil, corev1.ResourceRequirements{}
+			leave(&list[i])
 		}
+	}
+	for i := range s.EphemeralContainers {
+		leave((*corev1.Container)(&s.EphemeralContainers[i].EphemeralContainerCommon))
 	}
 	for i := range s.Volumes {
 		v := &s.Volumes[i].VolumeSource
@@ -114,4 +121,20 @@ func TestEveryOtherFieldOfAPodIsRead(t *testing.T) {
 	want := p.Spec.DeepCopy()
 	leaveOut(want)
 	g.Expect(equality.Semantic.DeepEqual(r.Object.Spec.whole(), want)).To(BeTrue(), cmp.Diff(want, r.Object.Spec.whole()))
+}
+
+func TestOfAListThatIsTooLongToBeJudgedTheBeginningIsReadAndNoMore(t *testing.T) {
+	g := NewWithT(t)
+	var p corev1.Pod
+	p.Spec.InitContainers = make([]corev1.Container, 2000)
+	p.Spec.Containers = make([]corev1.Container, isolation.MaxListed)
+	p.Spec.Containers[0].Ports = make([]corev1.ContainerPort, 2000)
+	p.Spec.Containers[0].Name = "first"
+	r, err := decodeReview[pod](bodyOf(t, creation(t, &p)))
+	g.Expect(err).NotTo(HaveOccurred())
+	spec := r.Object.Spec.whole()
+	g.Expect(spec.InitContainers).To(HaveLen(isolation.MaxListed + 1))
+	g.Expect(spec.Containers).To(HaveLen(isolation.MaxListed))
+	g.Expect(spec.Containers[0].Ports).To(HaveLen(isolation.MaxListed + 1))
+	g.Expect(spec.Containers[0].Name).To(Equal("first"))
 }

@@ -4,16 +4,19 @@ package admission
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -40,7 +43,7 @@ type templateHandler struct {
 // handle answers one review. The only error is a review whose request cannot be told: it has no
 // name to answer to.
 func (h *templateHandler) handle(ctx context.Context, body []byte) (*answer, error) {
-	r, err := decodeReview[json.RawMessage](body)
+	r, err := decodeReview[jsontext.Value](body)
 	if err != nil {
 		return nil, err
 	}
@@ -60,15 +63,15 @@ func (h *templateHandler) handle(ctx context.Context, body []byte) (*answer, err
 }
 
 // warnings are what there is to say. A panic is an error.
-func (h *templateHandler) warnings(ctx context.Context, r *request[json.RawMessage]) (told []string, err error) {
+func (h *templateHandler) warnings(ctx context.Context, r *request[jsontext.Value]) (told []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.metrics.panicked(h.log, p, "")
 			told, err = nil, errDefect
 		}
 	}()
-	object := isolation.NewWorkload(r.Resource)
-	if object == nil || r.SubResource != "" || r.Operation != admissionv1.Create && r.Operation != admissionv1.Update {
+	path := isolation.TemplatePath(r.Resource)
+	if path == "" || r.SubResource != "" || r.Operation != admissionv1.Create && r.Operation != admissionv1.Update {
 		return nil, fmt.Errorf("asked to judge %s of %s, subresource %q: only CREATE and UPDATE of workloads can be judged; put right the rules of the webhook configuration",
 			r.Operation, r.Resource, r.SubResource)
 	}
@@ -79,26 +82,69 @@ func (h *templateHandler) warnings(ctx context.Context, r *request[json.RawMessa
 	if len(r.Object) == 0 || string(r.Object) == "null" {
 		return nil, errors.New("there is none in the request")
 	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(r.Object, object); err != nil {
+	var now workload
+	if err := json.Unmarshal(r.Object, &now); err != nil {
 		return nil, fmt.Errorf("decode the %s: %w", r.Kind.Kind, err)
 	}
-	template, path := isolation.TemplateOf(object)
-	if template == nil || metav1.GetControllerOf(object) != nil {
+	template := now.template(path)
+	if template == nil || now.controlled() {
 		return nil, nil
 	}
 	if r.Operation == admissionv1.Update {
 		// What cannot be read is taken to have been another template.
-		old := isolation.NewWorkload(r.Resource)
-		if kjson.UnmarshalCaseSensitivePreserveInts(r.OldObject, old) == nil {
-			if before, _ := isolation.TemplateOf(old); before != nil && equality.Semantic.DeepEqual(before, template) {
-				return nil, nil
-			}
+		var old workload
+		if json.Unmarshal(r.OldObject, &old) == nil && equality.Semantic.DeepEqual(old.template(path), template) {
+			return nil, nil
 		}
 	}
-	s := isolation.NewTemplateSubject(template, r.Namespace, path)
+	s := isolation.NewTemplateSubject(&corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: template.Metadata.Labels}, Spec: *template.Spec.whole(),
+	}, r.Namespace, path)
 	set, known := h.namespaces.labels(ctx, r.Namespace)
 	s.NamespaceLabels, s.NamespaceUnknown, s.Created = set, !known, h.clock.Now()
 	return h.judgeAll(policies, s), nil
+}
+
+// workload is what is read of any of [isolation.Workloads].
+type workload struct {
+	Metadata struct {
+		OwnerReferences few[metav1.OwnerReference] `json:"ownerReferences"`
+	} `json:"metadata"`
+	Spec struct {
+		Template    *podTemplate `json:"template"`
+		JobTemplate struct {
+			Spec struct {
+				Template *podTemplate `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
+	Template *podTemplate `json:"template"`
+}
+
+type podTemplate struct {
+	Metadata struct {
+		Labels map[string]string `json:"labels"`
+	} `json:"metadata"`
+	Spec podSpec `json:"spec"`
+}
+
+// template is the one whose spec is at a path; nil if there is none.
+func (w *workload) template(path string) *podTemplate {
+	switch {
+	case strings.HasPrefix(path, "spec.jobTemplate."):
+		return w.Spec.JobTemplate.Spec.Template
+	case strings.HasPrefix(path, "spec."):
+		return w.Spec.Template
+	default:
+		return w.Template
+	}
+}
+
+// controlled tells whether a controller made the workload.
+func (w *workload) controlled() bool {
+	return slices.ContainsFunc(w.Metadata.OwnerReferences, func(o metav1.OwnerReference) bool {
+		return o.Controller != nil && *o.Controller
+	})
 }
 
 // judgeAll tells what every policy will say of the template's pods, what is worst first.

@@ -6,13 +6,13 @@ package isolation
 The ipc namespace.
 
 Fields:
-  spec.hostIPC   true claims Host; false and unset claim Pod
+  spec.hostIPC   true claims Host, for debug containers too; false and unset claim Pod
 */
 
 var ipcCheck = axisCheck{claim: claimIPC, causes: causesIPC}
 
 func claimIPC(s scope) Level {
-	if s.Spec.HostIPC && !s.ephemeral {
+	if s.Spec.HostIPC && s.runs() {
 		return Host
 	}
 	return Pod
@@ -21,6 +21,6 @@ func claimIPC(s scope) Level {
 func causesIPC(s scope, _ Level, out []cause) []cause {
 	return append(out, cause{
 		field: s.Path + ".hostIPC", value: "true", claim: Host,
-		remedy: "remove it or set it to false",
+		remedy: s.remedyOfPod("remove it or set it to false"),
 	})
 }

@@ -6,14 +6,13 @@ package isolation
 The user namespace (KEP-127).
 
 Fields:
-  spec.hostUsers   false claims Pod; true and unset claim Host
+  spec.hostUsers   false claims Pod; true and unset claim Host, for debug containers too
 */
 
 var userCheck = axisCheck{claim: claimUser, causes: causesUser}
 
 func claimUser(s scope) Level {
-	// An ephemeral container joins its pod's user namespace and has no field of its own.
-	if s.ephemeral || s.Spec.HostUsers != nil && !*s.Spec.HostUsers {
+	if !s.runs() || s.Spec.HostUsers != nil && !*s.Spec.HostUsers {
 		return Pod
 	}
 	return Host
@@ -24,5 +23,5 @@ func causesUser(s scope, _ Level, out []cause) []cause {
 	if s.Spec.HostUsers != nil {
 		value = "true"
 	}
-	return append(out, cause{field: s.Path + ".hostUsers", value: value, claim: Host, remedy: "set it to false"})
+	return append(out, cause{field: s.Path + ".hostUsers", value: value, claim: Host, remedy: s.remedyOfPod("set it to false")})
 }

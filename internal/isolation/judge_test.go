@@ -133,9 +133,7 @@ volumes: [{name: v, hostPath: {path: /etc}}]`,
 
 func TestDebugContainersAreJudgedOnTheirOwnFields(t *testing.T) {
 	const pod = `
-hostPID: true
-hostNetwork: true
-shareProcessNamespace: true
+hostUsers: false
 containers: [{name: app, securityContext: {privileged: true}, ports: [{containerPort: 80}]}]
 ephemeralContainers:
 - {name: before, targetContainerName: app, securityContext: {privileged: true}}
@@ -168,6 +166,51 @@ volumes: [{name: etc, hostPath: {path: /etc}}, {name: var, hostPath: {path: /var
 			if !j.Matched {
 				t.Error("not matched")
 			}
+		})
+	}
+}
+
+// A debug container is wherever its pod is. An exemption of the pod says nothing of it, unless it says so.
+func TestADebugContainerHasTheNamespacesOfItsPod(t *testing.T) {
+	const pod = `
+hostPID: true
+hostNetwork: true
+hostIPC: true
+securityContext: {windowsOptions: {hostProcess: true}}
+containers: [{name: app}]
+ephemeralContainers: [{name: debug}]`
+	const shares = ": a debug container shares it with its pod: debug another pod, or exempt it with ephemeralContainers: true"
+	every := []string{
+		"pid: spec.hostPID is true and claims Host, Container is required" + shares,
+		"network: spec.hostNetwork is true and claims Host, Pod is required" + shares,
+		"ipc: spec.hostIPC is true and claims Host, Pod is required" + shares,
+		"uts: spec.hostNetwork is true and claims Host, Pod is required" + shares,
+		"user: spec.hostUsers is <unset> and claims Host, Pod is required" + shares,
+		"windowsHostProcess: spec.securityContext.windowsOptions.hostProcess is true, which is not allowed" + shares,
+	}
+	const exempt = `
+exemptions:
+- name: exporter
+  reason: r
+  namespaces: [shop]
+  isolation: {pid: Host, network: Host, ipc: Host, uts: Host, user: Host}
+  portals: {windowsHostProcess: Allow}`
+	for name, c := range map[string]struct {
+		exemption string
+		debug     []string
+		want      []string
+	}{
+		"in a pod that nobody exempts":                      {"", []string{"debug"}, every},
+		"in an exempt pod":                                  {exempt, []string{"debug"}, every},
+		"in a pod that is exempt with its debug containers": {exempt + "\n  ephemeralContainers: true", []string{"debug"}, nil},
+		"if nothing is added":                               {exempt, []string{}, nil},
+		"in a pod that is judged anew":                      {exempt, nil, every},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := subject(t, pod)
+			s.Debug = c.debug
+			j := policy(t, strings.Replace(everything, "hostPorts: {}", "windowsHostProcess: Forbid", 1)+c.exemption).Judge(s)
+			expectMessages(t, j, c.want...)
 		})
 	}
 }

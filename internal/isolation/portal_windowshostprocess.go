@@ -18,16 +18,14 @@ var windowsHostProcessCheck = portalCheck{
 	judged: windowsHostProcess.judged,
 	causes: func(s scope, _ *portals, out []cause) []cause {
 		const field = ".securityContext.windowsOptions.hostProcess"
-		asked := func(path string) cause {
-			return cause{field: path, value: "true", remedy: "remove it or set it to false"}
-		}
-		// The pod's was judged when it was created: a debug container is judged on its own fields.
-		if c := s.Spec.SecurityContext; c != nil && !s.ephemeral && isHostProcess(c.WindowsOptions) {
-			out = append(out, asked(s.Path+field))
+		const remedy = "remove it or set it to false"
+		// What the pod says holds for debug containers, too.
+		if c := s.Spec.SecurityContext; c != nil && s.runs() && isHostProcess(c.WindowsOptions) {
+			out = append(out, cause{field: s.Path + field, value: "true", remedy: s.remedyOfPod(remedy)})
 		}
 		s.containers(func(c container) {
 			if c.SecurityContext != nil && isHostProcess(c.SecurityContext.WindowsOptions) {
-				out = append(out, asked(s.path(c, field)))
+				out = append(out, cause{field: s.path(c, field), value: "true", remedy: remedy})
 			}
 		})
 		return out

@@ -27,8 +27,9 @@ type Subject struct {
 	// Path is where Spec stands in its object, for messages: "spec" for a Pod.
 	Path string
 	// Debug are the names of the ephemeral containers that an update adds. If it is not nil,
-	// they alone are judged, each on its own fields: they cannot be removed again, so judging
-	// what was there before would refuse every later one (kubernetes/kubernetes#118961).
+	// they alone are judged, each on its own fields and on those that say which namespaces it
+	// joins: they cannot be removed again, so judging what was there before would refuse every
+	// later one (kubernetes/kubernetes#118961).
 	Debug []string
 }
 
@@ -90,6 +91,32 @@ func (s scope) containers(visit func(container)) {
 		visit(container{"containers", i, &s.Spec.Containers[i]})
 	}
 }
+
+// runs tells whether a container is in scope: it then joins the namespaces of the pod's sandbox.
+func (s scope) runs() bool {
+	if !s.ephemeral {
+		return true
+	}
+	for i := range s.Spec.EphemeralContainers {
+		if s.judges(&s.Spec.EphemeralContainers[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// remedyOfPod is what would pass instead of a field by which a pod gives up a namespace, or becomes a
+// process of a Windows host: a debug container shares that with the pod, whose field cannot be changed
+// any more. An exemption of the pod does not cover it by itself.
+func (s scope) remedyOfPod(remedy string) string {
+	if s.ephemeral {
+		return RemedyInPod
+	}
+	return remedy
+}
+
+// RemedyInPod is the remedy for a debug container in a pod that gives up what it may not have.
+const RemedyInPod = "a debug container shares it with its pod: debug another pod, or exempt it with ephemeralContainers: true"
 
 // judges tells whether an ephemeral container is in scope.
 func (s scope) judges(e *corev1.EphemeralContainer) bool {

@@ -9,19 +9,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// workloads are the resources that hold a template of pods, those of a group together.
+// The places of the pod's spec in what holds a template.
+const (
+	inSpec        = "spec.template.spec"
+	inJobTemplate = "spec.jobTemplate.spec.template.spec"
+	inTemplate    = "template.spec"
+)
+
+// workloads are the resources that hold a template of pods, and where; those of a group together.
 var workloads = []struct {
 	resource metav1.GroupVersionResource
-	empty    func() metav1.Object
+	path     string
 }{
-	{appsResource("deployments"), func() metav1.Object { return &appsv1.Deployment{} }},
-	{appsResource("replicasets"), func() metav1.Object { return &appsv1.ReplicaSet{} }},
-	{appsResource("statefulsets"), func() metav1.Object { return &appsv1.StatefulSet{} }},
-	{appsResource("daemonsets"), func() metav1.Object { return &appsv1.DaemonSet{} }},
-	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("jobs")), func() metav1.Object { return &batchv1.Job{} }},
-	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("cronjobs")), func() metav1.Object { return &batchv1.CronJob{} }},
-	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("replicationcontrollers")), func() metav1.Object { return &corev1.ReplicationController{} }},
-	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("podtemplates")), func() metav1.Object { return &corev1.PodTemplate{} }},
+	{appsResource("deployments"), inSpec},
+	{appsResource("replicasets"), inSpec},
+	{appsResource("statefulsets"), inSpec},
+	{appsResource("daemonsets"), inSpec},
+	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("jobs")), inSpec},
+	{metav1.GroupVersionResource(batchv1.SchemeGroupVersion.WithResource("cronjobs")), inJobTemplate},
+	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("replicationcontrollers")), inSpec},
+	{metav1.GroupVersionResource(corev1.SchemeGroupVersion.WithResource("podtemplates")), inTemplate},
 }
 
 func appsResource(name string) metav1.GroupVersionResource {
@@ -38,14 +45,15 @@ func Workloads() []metav1.GroupVersionResource {
 	return out
 }
 
-// NewWorkload is an empty object of one of [Workloads], to decode into; nil for other resources.
-func NewWorkload(resource metav1.GroupVersionResource) metav1.Object {
+// TemplatePath is the place of the pod's spec in an object of one of [Workloads], such as
+// "spec.template.spec"; empty for other resources.
+func TemplatePath(resource metav1.GroupVersionResource) string {
 	for i := range workloads {
 		if workloads[i].resource == resource {
-			return workloads[i].empty()
+			return workloads[i].path
 		}
 	}
-	return nil
+	return ""
 }
 
 // TemplateOf is the pod, or the template of pods, that a workload holds, and the place of its spec
@@ -55,26 +63,25 @@ func NewWorkload(resource metav1.GroupVersionResource) metav1.Object {
 // Workloads are Pod, PodTemplate, ReplicationController, Deployment, ReplicaSet, StatefulSet,
 // DaemonSet, Job and CronJob.
 func TemplateOf(object any) (template *corev1.PodTemplateSpec, path string) {
-	const nested = "spec.template.spec"
 	switch o := object.(type) {
 	case *corev1.Pod:
 		return &corev1.PodTemplateSpec{ObjectMeta: o.ObjectMeta, Spec: o.Spec}, "spec"
 	case *corev1.PodTemplate:
-		return &o.Template, "template.spec"
+		return &o.Template, inTemplate
 	case *corev1.ReplicationController:
-		return o.Spec.Template, nested
+		return o.Spec.Template, inSpec
 	case *appsv1.Deployment:
-		return &o.Spec.Template, nested
+		return &o.Spec.Template, inSpec
 	case *appsv1.ReplicaSet:
-		return &o.Spec.Template, nested
+		return &o.Spec.Template, inSpec
 	case *appsv1.StatefulSet:
-		return &o.Spec.Template, nested
+		return &o.Spec.Template, inSpec
 	case *appsv1.DaemonSet:
-		return &o.Spec.Template, nested
+		return &o.Spec.Template, inSpec
 	case *batchv1.Job:
-		return &o.Spec.Template, nested
+		return &o.Spec.Template, inSpec
 	case *batchv1.CronJob:
-		return &o.Spec.JobTemplate.Spec.Template, "spec.jobTemplate.spec.template.spec"
+		return &o.Spec.JobTemplate.Spec.Template, inJobTemplate
 	default:
 		return nil, ""
 	}

@@ -28,21 +28,24 @@ var pidConcern = concern{
 	},
 	sentences: func(c *compiler) string {
 		host := c.exemptIsolation(func(i *v1alpha1.Isolation) bool { return i.PID == "Host" })
+		hostPID := func(required string) string {
+			return when(allOf(c.runs(), "object.spec.?hostPID.orValue(false)", not(host...)),
+				sentence("pid", "'spec.hostPID is true and claims Host, ' + "+required+" + ' is required: ' + "+remedyOfPod(removeOrFalse), ""))
+		}
 		if c.isolation.PID == "Pod" {
-			return when(allOf(created, "object.spec.?hostPID.orValue(false)", not(host...)),
-				literal("pid: spec.hostPID is true and claims Host, Pod is required: "+removeOrFalse))
+			return hostPID("'Pod'")
 		}
 		pod := c.exemptIsolation(func(i *v1alpha1.Isolation) bool { return i.PID == "Pod" })
-		hostPID := literal("pid: spec.hostPID is true and claims Host, Container is required: " + removeOrFalse)
+		required := "'Container'"
 		if enough := anyOf(pod...); enough != "" {
-			hostPID = "'pid: spec.hostPID is true and claims Host, ' + (" + enough + " ? 'Pod' : 'Container') + ' is required: " + removeOrFalse + "'"
+			required = "(" + enough + " ? 'Pod' : 'Container')"
 		}
 		shares := not(append(host, pod...)...)
 		target := allOf("c.is.?targetContainerName.orValue('') != ''", shares)
 		return sum(
-			when(allOf(created, "object.spec.?hostPID.orValue(false)", not(host...)), hostPID),
-			when(allOf(created, "object.spec.?shareProcessNamespace.orValue(false)", shares),
-				literal("pid: spec.shareProcessNamespace is true and claims Pod, Container is required: "+removeOrFalse)),
+			hostPID(required),
+			when(allOf(c.runs(), "object.spec.?shareProcessNamespace.orValue(false)", shares),
+				sentence("pid", "'spec.shareProcessNamespace is true and claims Pod, Container is required: ' + "+remedyOfPod(removeOrFalse), "")),
 			c.containers()+".filter(c, "+target+")\n  .map(c, "+
 				sentence("pid", "c.at + '.targetContainerName is ' + c.is.targetContainerName", " and claims Pod, Container is required: debug without --target")+")",
 		)

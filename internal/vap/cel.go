@@ -5,10 +5,17 @@ package vap
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // created is true when a pod is created; otherwise ephemeral containers are added to one.
 const created = "request.operation == 'CREATE'"
+
+// remedyOfPod is the remedy against a field of the pod, which debug containers share.
+func remedyOfPod(remedy string) string {
+	return "(" + created + " ? " + literal(remedy) + " : " + literal(isolation.RemedyInPod) + ")"
+}
 
 // literal is a string in CEL.
 func literal(s string) string {

@@ -116,6 +116,9 @@ func (c *compiler) variable(name string, expression func() string) string {
 // the rest.
 func sentence(name, expression, rest string) string {
 	head, tail := literal(name+": ")+" + ", " + "+literal(rest)
+	if rest == "" {
+		tail = ""
+	}
 	// Literals that meet become one.
 	if strings.HasPrefix(expression, "'") {
 		head, expression = strings.TrimSuffix(head, "' + "), expression[1:]

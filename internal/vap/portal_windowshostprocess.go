@@ -27,8 +27,8 @@ var windowsHostProcessConcern = concern{
 	sentences: func(c *compiler) string {
 		rest := forbidden(removeOrFalse)
 		return sum(
-			when(created+" && object.spec.?securityContext.?windowsOptions.?hostProcess.orValue(false)",
-				literal("windowsHostProcess: spec.securityContext.windowsOptions.hostProcess is true"+rest)),
+			when(c.runs()+" && object.spec.?securityContext.?windowsOptions.?hostProcess.orValue(false)",
+				sentence("windowsHostProcess", "'spec.securityContext.windowsOptions.hostProcess is true"+forbidden("' + ")+remedyOfPod(removeOrFalse), "")),
 			c.containers()+".filter(c, c.is.?securityContext.?windowsOptions.?hostProcess.orValue(false))\n  .map(c, "+
 				sentence("windowsHostProcess", "c.at + '.securityContext.windowsOptions.hostProcess is true'", rest)+")",
 		)

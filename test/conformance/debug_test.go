@@ -34,13 +34,14 @@ type debugCase struct {
 	invalid bool
 }
 
-const wholePod = "Pod Security judges the whole pod again, Bulkhead what the update adds (kubernetes/kubernetes#118961)"
+const wholePod = "Pod Security judges the whole pod again, Bulkhead what the update adds, and where (kubernetes/kubernetes#118961)"
 
 var debugCases = []debugCase{
 	{name: "admits a debug container that asks for nothing"},
 	{name: "admits a debug container with a target", add: func(e *corev1.EphemeralContainer) { e.TargetContainerName = "app" }},
 	{name: "admits a debug container with a harmless capability", add: adds("CHOWN")},
-	{name: "admits a debug container that asks for nothing in a pod that violates everything", pod: openToEverything, otherwise: wholePod},
+	{name: "admits a debug container that asks for nothing in a pod that violates all but namespaces", pod: openButForNamespaces, otherwise: wholePod},
+	{name: "refuses a debug container that asks for nothing in a pod that has the node's namespaces", pod: openToEverything, control: "hostNamespaces"},
 	{name: "admits a debug container that asks for nothing after a privileged one", had: isPrivileged, otherwise: wholePod},
 	{name: "refuses a privileged debug container", add: isPrivileged, control: "privileged"},
 	{name: "refuses a privileged debug container in a pod that violates everything", pod: openToEverything, add: isPrivileged, control: "privileged"},
@@ -65,7 +66,7 @@ var debugCases = []debugCase{
 		},
 		add: func(e *corev1.EphemeralContainer) { e.SecurityContext = hostProcess() },
 	},
-	// hostNamespaces has no field in an ephemeral container. These two have, and the API refuses them.
+	// These two have fields in an ephemeral container, and the API refuses them.
 	{
 		name: "is not asked about a debug container with a host port", invalid: true,
 		add: func(e *corev1.EphemeralContainer) {
@@ -79,6 +80,11 @@ var debugCases = []debugCase{
 			}}
 		},
 	},
+}
+
+func openButForNamespaces(p *corev1.Pod) {
+	openToEverything(p)
+	p.Spec.HostPID, p.Spec.HostNetwork, p.Spec.HostIPC = false, false, false
 }
 
 func isPrivileged(e *corev1.EphemeralContainer) {
@@ -141,7 +147,7 @@ func (s *server) debug(ctx context.Context, t *testing.T, c *debugCase, pod *cor
 		g.Expect(refusing).To(ContainElement(c.control), "Pod Security refuses it, too")
 		g.Expect(answered.byBulkhead(engine)).To(BeTrue(), "%v", err)
 		g.Expect(answered.message).To(MatchRegexp(covered[c.control].String()))
-		if c.control != "hostPathVolumes" { // whose field is the volume's, not the container's
+		if c.control != "hostPathVolumes" && c.control != "hostNamespaces" { // whose fields are the pod's
 			g.Expect(answered.message).To(ContainSubstring("ephemeralContainers["))
 		}
 	default:

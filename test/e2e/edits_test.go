@@ -44,6 +44,7 @@ var _ = Describe("A pod that violates a policy made after it", func() {
 		Describe("under engine "+string(engine), Serial, Ordered, func() {
 			var ns string
 			names := []string{"first", "second"}
+			const privilegedOnly = "privileged-only"
 			BeforeAll(func() {
 				tenancy := "edits-" + strings.ToLower(string(engine)[:3])
 				ns = k.namespace("edits", tenancy)
@@ -52,19 +53,24 @@ var _ = Describe("A pod that violates a policy made after it", func() {
 						"command: [sleep, 1d], resources: {requests: {cpu: 10m}}", 1))
 					k.running(ns, name)
 				}
+				k.mustApply(strings.Replace(privileged(ns, privilegedOnly), "hostPID: true", "hostPID: false", 1))
+				k.running(ns, privilegedOnly)
 				k.denying(tenancy, engine, editDemands)
 				out, err := k.apply(privileged(ns, "third"))
 				Expect(err).To(HaveOccurred(), "the policy does not hold: %s", out)
 			})
 
 			It("gets debug containers judged on their own fields", func() {
-				debug := func(profile string) (string, error) {
-					return k.kubectl("", "-n", ns, "debug", names[0], "--profile="+profile, "--image="+image(),
+				debug := func(pod, profile string) (string, error) {
+					return k.kubectl("", "-n", ns, "debug", pod, "--profile="+profile, "--image="+image(),
 						"--image-pull-policy=IfNotPresent", "--attach=false", "--container="+profile, "--", "sleep", "1d")
 				}
-				out, err := debug("baseline")
+				out, err := debug(names[0], "baseline")
+				Expect(err).To(HaveOccurred(), out)
+				Expect(out).To(ContainSubstring("spec.hostPID is true"), "its namespaces are the pod's")
+				out, err = debug(privilegedOnly, "baseline")
 				Expect(err).NotTo(HaveOccurred(), out)
-				out, err = debug("sysadmin")
+				out, err = debug(privilegedOnly, "sysadmin")
 				Expect(err).To(HaveOccurred(), out)
 				Expect(out).To(ContainSubstring("spec.ephemeralContainers[1].securityContext.privileged"))
 			})

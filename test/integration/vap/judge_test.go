@@ -87,8 +87,17 @@ volumes: [{name: logs, hostPath: {path: /var/log}}]`))).To(Succeed())
 		Expect(dryRun(ctx, w.pod("larger", "containers: ["+strings.Join(containers, ",")+"]"))).To(MatchError(ContainSubstring(isolation.TooLarge)))
 	})
 
+	It("refuses debug containers in pods that have what they may not", func(ctx context.Context) {
+		pod := w.pod("web", "hostPID: true")
+		Expect(cluster.Create(ctx, pod)).To(Succeed())
+		w.enforce(ctx, w.policy(ctx, `isolation: {pid: Pod}
+exemptions: [{name: tools, reason: r, namespaces: [NAMESPACE], isolation: {pid: Host}}]`))
+		Eventually(func(ctx context.Context) error { return debug(ctx, pod, "{name: d}") }).WithContext(ctx).
+			Should(MatchError(ContainSubstring("pid: spec.hostPID is true and claims Host, Pod is required: " + isolation.RemedyInPod)))
+	})
+
 	It("judges debug containers on their own fields, and only those that are added", func(ctx context.Context) {
-		pod := w.pod("web", "hostPID: true\nvolumes: [{name: etc, hostPath: {path: /etc}}]")
+		pod := w.pod("web", "hostIPC: true\nvolumes: [{name: etc, hostPath: {path: /etc}}]")
 		Expect(cluster.Create(ctx, pod)).To(Succeed())
 		Expect(debug(ctx, pod, "{name: early, securityContext: {privileged: true}}")).To(Succeed())
 		w.enforce(ctx, w.policy(ctx, "isolation: {pid: Container}\nportals: {privileged: Forbid, hostPaths: {}, capabilities: {forbid: [SYS_PTRACE]}}"))
@@ -104,7 +113,7 @@ volumes: [{name: logs, hostPath: {path: /var/log}}]`))).To(Succeed())
 			err := debug(ctx, pod, container)
 			Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
 			Expect(err.Error()).To(ContainSubstring(refusal))
-			Expect(err.Error()).NotTo(ContainSubstring("hostPID"), "the pod itself was judged when it was created")
+			Expect(err.Error()).NotTo(ContainSubstring("hostIPC"), "the pod itself was judged when it was created")
 		}
 		Expect(debug(ctx, pod, "{name: good}")).To(Succeed())
 		Expect(debug(ctx, pod, "{name: good-as-well}")).To(Succeed())
