@@ -4,15 +4,12 @@ package controllers
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -70,7 +67,7 @@ func webhookConfiguration(policies []v1alpha1.IsolationPolicy, without uids, caB
 		if without[p.UID] {
 			continue
 		}
-		key := pairOf(compiled)
+		key := compiled.Selection
 		if before, ok := pairs[key]; !ok || denies(p) && !denies(before) || denies(p) == denies(before) && p.Name < before.Name {
 			pairs[key] = p
 		}
@@ -96,35 +93,24 @@ func webhookConfiguration(policies []v1alpha1.IsolationPolicy, without uids, caB
 
 func denies(p *v1alpha1.IsolationPolicy) bool { return p.Spec.Admission.Action == v1alpha1.Deny }
 
-// pairOf is the same for policies that select the same pods by the same selectors, in any order.
-func pairOf(p *isolation.Policy) string {
-	text := func(s labels.Selector) string {
-		if s == nil {
-			return ""
-		}
-		return s.String()
-	}
-	return text(p.NamespaceSelector) + "\n" + text(p.PodSelector)
-}
-
-// entryName is the name of the entry for a pair.
+// entryName is the name of the entry for a pair of selectors.
 func entryName(pair string, deny bool) string {
-	sum := sha256.Sum256([]byte(pair))
 	prefix := "flag-"
 	if deny {
 		prefix = "deny-"
 	}
-	return prefix + hex.EncodeToString(sum[:6]) + podEntries
+	return prefix + pair + podEntries
 }
 
-// podWebhook asks about pods that one pair of selectors selects.
+// podWebhook asks about pods that one pair of selectors selects. The path tells which: the API server
+// may know newer labels of a namespace than the replica that it asks.
 //
 // Ephemeral containers come by an update of their subresource alone. What the API server compares
 // the objectSelector with there is the whole pod, the old and the new one, and an update of the
 // subresource cannot change labels. The other updates of pods change nothing that is judged, and an
 // entry that fails closed would keep finalizers from being removed.
 func podWebhook(pair string, deny bool, p *v1alpha1.IsolationPolicy, caBundle []byte, o *webhookOptions) admissionregistrationv1.ValidatingWebhook {
-	w := webhook(entryName(pair, deny), v1alpha1.PodWebhookPath, caBundle, o)
+	w := webhook(entryName(pair, deny), v1alpha1.PodWebhookPath+"/"+pair, caBundle, o)
 	if !deny {
 		w.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
 	}
@@ -263,7 +249,7 @@ func askedFor(stands *admissionregistrationv1.ValidatingWebhookConfiguration, o 
 // whom tells whether the API server asks about the pods that the policy matches, and refuses them if
 // the policy denies and nobody answers. An entry that is not as it should be does not count.
 func (a asked) whom(p *v1alpha1.IsolationPolicy, compiled *isolation.Policy) bool {
-	pair := pairOf(compiled)
+	pair := compiled.Selection
 	return a.as(pair, true, p) || !denies(p) && a.as(pair, false, p)
 }
 

@@ -50,7 +50,7 @@ func TestAnEntryAsksAboutPodsAndTheirDebugContainersOutsideExcludedNamespaces(t 
 		SatisfyAll(HaveField("Operations", ConsistOf(admissionregistrationv1.Create)), HaveField("Resources", ConsistOf("pods"))),
 		SatisfyAll(HaveField("Operations", ConsistOf(admissionregistrationv1.Update)), HaveField("Resources", ConsistOf("pods/ephemeralcontainers"))),
 	))
-	g.Expect(*w.ClientConfig.Service.Path).To(Equal(v1alpha1.PodWebhookPath))
+	g.Expect(*w.ClientConfig.Service.Path).To(Equal("/validate-pods/" + strings.TrimSuffix(strings.TrimPrefix(w.Name, "deny-"), ".pods.bulkhead.dev")))
 	g.Expect(w.ClientConfig.CABundle).To(Equal([]byte("ca")))
 	g.Expect(p.Spec.Match.NamespaceSelector.MatchExpressions).To(BeEmpty(), "the policy itself is left alone")
 }

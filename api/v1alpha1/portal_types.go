@@ -31,7 +31,8 @@ type Portals struct {
 	// +optional
 	Privileged Forbid `json:"privileged,omitempty"`
 	// procMount: a /proc whose masks are lifted (securityContext.procMount other than Default,
-	// with and without hostUsers: false), and privileged containers.
+	// with and without hostUsers: false), hostPath volumes that reach the node's /proc, which has
+	// none, and privileged containers.
 	// +optional
 	ProcMount Forbid `json:"procMount,omitempty"`
 	// mountPropagation: mounts that travel between the node and a container, in either direction
@@ -39,7 +40,7 @@ type Portals struct {
 	// +optional
 	MountPropagation Forbid `json:"mountPropagation,omitempty"`
 	// devices: devices of the node: raw block volumes (volumeDevices), hostPath volumes of type
-	// CharDevice or BlockDevice or that reach /dev, and privileged containers.
+	// CharDevice or BlockDevice or that reach /dev or /sys, and privileged containers.
 	// +optional
 	Devices Forbid `json:"devices,omitempty"`
 	// runtimeSockets: hostPath volumes that reach a socket which commands a container runtime or

@@ -25,7 +25,8 @@ const (
 	WebhookServiceName = "bulkhead-webhook"
 	// WebhookSecretName is the Secret that holds the webhook's certificates.
 	WebhookSecretName = "bulkhead-webhook-cert"
-	// PodWebhookPath is where pods and their ephemeral containers are judged.
+	// PodWebhookPath is where pods and their ephemeral containers are judged. Below it stands for which
+	// pair of selectors the API server asks.
 	PodWebhookPath = "/validate-pods"
 	// TemplateWebhookPath is where the pod templates of workloads are judged, to warn.
 	TemplateWebhookPath = "/validate-templates"

@@ -20,10 +20,14 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// A handler answers one review. An error means that there is no answer: see [failure].
+// A handler answers one review. An error means that there is no answer: see [failure]. selection is what
+// the path says below the endpoint's: see [isolation.Policy.Selection].
 type handler interface {
-	handle(ctx context.Context, body []byte) (*answer, error)
+	handle(ctx context.Context, selection string, body []byte) (*answer, error)
 }
+
+// inPath is the part of the path that is the selection.
+const inPath = "selection"
 
 // An endpoint speaks HTTP with the API server for one handler. controller-runtime's own is not
 // used: it decodes reviews into all that they can hold, and answers what it cannot decode with a
@@ -90,7 +94,7 @@ func (e *endpoint) answer(ctx context.Context, r *http.Request) (a *answer, err 
 		return nil, err
 	}
 	defer free()
-	return e.handler.handle(ctx, body)
+	return e.handler.handle(ctx, r.PathValue(inPath), body)
 }
 
 var errDefect = errors.New("this could not be judged: a defect of Bulkhead, its log tells where")

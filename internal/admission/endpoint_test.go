@@ -124,7 +124,7 @@ func TestOnlyPostsOfJSONAreAnswered(t *testing.T) {
 // handlerFunc answers as it likes.
 type handlerFunc func(context.Context) (*answer, error)
 
-func (f handlerFunc) handle(ctx context.Context, _ []byte) (*answer, error) { return f(ctx) }
+func (f handlerFunc) handle(ctx context.Context, _ string, _ []byte) (*answer, error) { return f(ctx) }
 
 func TestTheTimeoutOfTheAPIServerIsTheDeadline(t *testing.T) {
 	for query, want := range map[string]time.Duration{

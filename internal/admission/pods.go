@@ -67,7 +67,7 @@ type asked struct {
 }
 
 // handle answers one review. It admits nothing that it could not judge.
-func (h *podHandler) handle(ctx context.Context, body []byte) (*answer, error) {
+func (h *podHandler) handle(ctx context.Context, selection string, body []byte) (*answer, error) {
 	policies, ok := h.policies()
 	if !ok {
 		return nil, unavailable(errNotRead)
@@ -80,6 +80,7 @@ func (h *podHandler) handle(ctx context.Context, body []byte) (*answer, error) {
 	if err != nil {
 		return nil, badRequest(err)
 	}
+	asked.subject.Selection = selection
 	verdict := h.judgeAll(policies, asked)
 	if len(verdict.deny) > 0 && asked.mirrorOf == "" && asked.subject.NamespaceUnknown {
 		// A refusal would hold even if this was asked for a policy that only warns, and the one that

@@ -293,6 +293,26 @@ func TestAMirrorPodInANamespaceThatNobodyCanReadIsAdmitted(t *testing.T) {
 	NewWithT(t).Expect(ask(t, h, r).Allowed).To(BeFalse())
 }
 
+// The API server selects by the labels that it knows, which can be newer than those that a replica does.
+func TestWhatTheAPIServerSelectedMatches(t *testing.T) {
+	g := NewWithT(t)
+	selecting := func(value string) func(*v1alpha1.IsolationPolicySpec) {
+		return func(s *v1alpha1.IsolationPolicySpec) {
+			s.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": value}}}
+		}
+	}
+	asked, other := compile(t, policyOf("asked", v1alpha1.Deny, selecting("new"))), compile(t, policyOf("other", v1alpha1.Deny, selecting("other")))
+	h := handlerOf(asked, other)
+	body := bodyOf(t, creation(t, podOf(hostPID)))
+	a, err := h.handle(t.Context(), "", body)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(a.Allowed).To(BeTrue(), "the replica knows the labels of before")
+	a, err = h.handle(t.Context(), asked.Selection, body)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(a.Allowed).To(BeFalse())
+	g.Expect(a.Result.Message).To(And(ContainSubstring("policy asked: pid"), Not(ContainSubstring("policy other"))))
+}
+
 // waiting is a cache, or an API server, that does not answer in time.
 type waiting struct {
 	client.Reader
@@ -314,7 +334,7 @@ func TestNobodyWaitsForANamespaceLongerThanTheAPIServerForTheAnswer(t *testing.T
 	h.namespaces = &namespaces{cached: silent, live: silent, log: logr.Discard()}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	_, err := h.handle(ctx, bodyOf(t, creation(t, podOf(hostPID))))
+	_, err := h.handle(ctx, "", bodyOf(t, creation(t, podOf(hostPID))))
 	g.Expect(failed(err).code).To(Equal(http.StatusServiceUnavailable), "unknown never passes, and who is asked for a policy that only warns refuses nobody")
 	g.Expect(err).To(MatchError(ContainSubstring(`the labels of namespace "shop" could not be read`)))
 	deadline, _ := ctx.Deadline()

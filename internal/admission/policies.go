@@ -33,7 +33,7 @@ type policyHandler struct {
 }
 
 // handle answers one review.
-func (h *policyHandler) handle(ctx context.Context, body []byte) (*answer, error) {
+func (h *policyHandler) handle(ctx context.Context, _ string, body []byte) (*answer, error) {
 	r, err := decodeReview[json.RawMessage](body)
 	if err != nil {
 		return nil, err

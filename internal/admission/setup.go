@@ -125,6 +125,7 @@ func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instrumen
 	} {
 		e.limits, e.metrics, e.log, e.ending = newLimits(), metrics, log, o.Ending
 		mux.Handle(path, e)
+		mux.Handle(path+"/{"+inPath+"}", e)
 	}
 	return mux
 }

@@ -42,7 +42,7 @@ type templateHandler struct {
 
 // handle answers one review. The only error is a review whose request cannot be told: it has no
 // name to answer to.
-func (h *templateHandler) handle(ctx context.Context, body []byte) (*answer, error) {
+func (h *templateHandler) handle(ctx context.Context, _ string, body []byte) (*answer, error) {
 	r, err := decodeReview[jsontext.Value](body)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func (c *choices) path() string {
 var (
 	procMounts   = []corev1.ProcMountType{corev1.DefaultProcMount, corev1.UnmaskedProcMount, "\xff"}
 	propagations = []corev1.MountPropagationMode{corev1.MountPropagationNone, corev1.MountPropagationBidirectional, ""}
-	pathTypes    = []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathCharDev, corev1.HostPathDirectory}
+	pathTypes    = []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathCharDev, corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate, corev1.HostPathFileOrCreate}
 )
 
 func (c *choices) container() corev1.Container {
@@ -96,7 +96,7 @@ func (c *choices) podSpec() *corev1.PodSpec {
 	for i := range c.of(4) {
 		v := corev1.Volume{Name: fmt.Sprintf("v%d", i)}
 		if c.maybe() {
-			v.HostPath = &corev1.HostPathVolumeSource{Path: c.path(), Type: pick(c, nil, &pathTypes[0], &pathTypes[1], &pathTypes[2])}
+			v.HostPath = &corev1.HostPathVolumeSource{Path: c.path(), Type: pick(c, nil, &pathTypes[0], &pathTypes[1], &pathTypes[2], &pathTypes[3], &pathTypes[4])}
 		}
 		s.Volumes = append(s.Volumes, v)
 	}

@@ -100,6 +100,11 @@ type hostPath struct {
 	writable bool
 }
 
+// creates tells whether the kubelet creates the path on the node if nothing is there.
+func (v *hostPath) creates() bool {
+	return v.Type != nil && (*v.Type == corev1.HostPathDirectoryOrCreate || *v.Type == corev1.HostPathFileOrCreate)
+}
+
 // hostPaths visits the volumes in scope that show a part of the node's file system: all of a pod's,
 // mounted or not, and those that an ephemeral container mounts.
 func (s scope) hostPaths(visit func(hostPath)) {

@@ -9,8 +9,8 @@ import "strconv"
 // and whoever may create pods chooses how many there are: the API server takes 3 MiB of them.
 const MaxListed = 500
 
-// maxListedInAll is how many of these all containers of a pod may have together.
-const maxListedInAll = 10_000
+// MaxListedInAll is how many of these all containers of a pod may have together.
+const MaxListedInAll = 10_000
 
 // TooLarge is the reason against a pod that has more.
 const TooLarge = "it has more than 500 containers or volumes, or ports, added capabilities, volumeMounts or volumeDevices of one container: too many to judge"
@@ -38,7 +38,7 @@ func (s *Subject) tooLarge() bool {
 		scope{Subject: s}.containers(count)
 	}
 	scope{Subject: s, ephemeral: true}.containers(count)
-	return containers > MaxListed || all > maxListedInAll || long
+	return containers > MaxListed || all > MaxListedInAll || long
 }
 
 // tooLargeViolation says so.

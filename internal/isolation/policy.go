@@ -4,6 +4,8 @@ package isolation
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +28,9 @@ type Policy struct {
 	Engine v1alpha1.AdmissionEngine
 	// NamespaceSelector and PodSelector as compiled; nil matches everything.
 	NamespaceSelector, PodSelector labels.Selector
+	// Selection stands for the pair of selectors: 12 hexadecimal digits, the same for policies that
+	// select the same pods by the same selectors, in any order.
+	Selection string
 
 	demand     demand
 	exemptions []exemption
@@ -60,6 +65,7 @@ func Compile(p *v1alpha1.IsolationPolicy) (*Policy, error) {
 		c.PodSelector, err = selectorOf(m.PodSelector)
 		note("match.podSelector", err)
 	}
+	c.Selection = selectionOf(c.NamespaceSelector, c.PodSelector)
 	switch c.Action {
 	case v1alpha1.Deny, v1alpha1.Warn, v1alpha1.Audit:
 	default:
@@ -94,11 +100,25 @@ func selectorOf(s *metav1.LabelSelector) (labels.Selector, error) {
 	return metav1.LabelSelectorAsSelector(s)
 }
 
+func selectionOf(namespaces, pods labels.Selector) string {
+	text := func(s labels.Selector) string {
+		if s == nil {
+			return ""
+		}
+		return s.String()
+	}
+	sum := sha256.Sum256([]byte(text(namespaces) + "\n" + text(pods)))
+	return hex.EncodeToString(sum[:6])
+}
+
 // Required is what the policy demands of the axes, without regard to exemptions.
 func (p *Policy) Required() Vector { return p.demand.required }
 
 // Matches tells whether the policy speaks of the subject.
 func (p *Policy) Matches(s *Subject) bool {
+	if s.Selection != "" && s.Selection == p.Selection {
+		return true
+	}
 	if p.NamespaceSelector != nil && !s.NamespaceUnknown && !p.NamespaceSelector.Matches(s.NamespaceLabels) {
 		return false
 	}

@@ -16,8 +16,8 @@ Fields:
   spec.{initContainers,containers,ephemeralContainers}[*].volumeDevices
       none passes: each is a raw block device
   spec.volumes[*].hostPath
-      passes if its type is neither CharDevice nor BlockDevice and its path is not /dev, in /dev or
-      above it; /proc and the folder of a process are above all
+      passes if its type is neither CharDevice nor BlockDevice and its path is neither /dev nor /sys,
+      in none of them and above none of them; /proc and the folder of a process are above all
   spec.{…}[*].securityContext.privileged
       false and unset pass: privileged gives all devices
 */
@@ -28,8 +28,10 @@ var devicesCheck = portalCheck{
 	causes: causesDevices,
 }
 
-// devicePlaces is where devices are.
-var devicePlaces = []string{"/dev"}
+// devicePlaces is where devices are, and where the kernel is told what to do with them (sysfs(5)): below
+// /sys are the memory of PCI devices, and programs that the kernel starts when a device comes or when a
+// control group is empty.
+var devicePlaces = []string{"/dev", "/sys"}
 
 func causesDevices(s scope, _ *portals, out []cause) []cause {
 	s.containers(func(c container) {

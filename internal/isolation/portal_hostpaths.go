@@ -10,7 +10,9 @@ Volumes that show a part of the node's file system.
 Fields:
   spec.volumes[*].hostPath.path
       passes if an allowed prefix covers it by whole path elements, and, where that entry says
-      readOnly, every mount of the volume says readOnly: true
+      readOnly, every mount of the volume says readOnly: true and its type creates nothing
+  spec.volumes[*].hostPath.type
+      FileOrCreate and DirectoryOrCreate write to the node
   spec.*[*].volumeMounts[*].readOnly
 
 A volume that nobody mounts is judged by its path alone. A path with an element "..", or through a
@@ -26,18 +28,25 @@ var hostPathsCheck = portalCheck{
 
 func causesHostPaths(s scope, p *portals, out []cause) []cause {
 	s.hostPaths(func(v hostPath) {
-		covered, ok := p.hostPaths.allows(v.Path, v.writable)
+		covered, ok := p.hostPaths.allows(v.Path, v.writable || v.creates())
 		if ok {
 			return
 		}
 		remedy := "use a volume of another type; allowed " + p.hostPaths.String()
-		if covered {
+		switch {
+		case covered && v.writable:
 			remedy = "set readOnly: true on every mount of volume " + quote(v.name)
+		case covered:
+			remedy = RemedyCreates
 		}
 		out = append(out, cause{field: s.pathOf(v), value: v.Path, remedy: remedy})
 	})
 	return out
 }
+
+// RemedyCreates is the remedy against a type of volume that creates what is missing where nothing may be
+// written.
+const RemedyCreates = "set its type to File or Directory: the node may not be written to, and this type creates what is missing"
 
 // pathAllowance is a list of allowed host paths.
 type pathAllowance struct {

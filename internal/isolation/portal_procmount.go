@@ -13,6 +13,8 @@ Fields:
       profile: newer API servers admit no other value without it anyway.
   spec.{…}[*].securityContext.privileged
       false and unset pass: privileged lifts the masks
+  spec.volumes[*].hostPath.path
+      passes if it is not /proc, in /proc or above it: the node's /proc has no masks
 */
 
 var procMountCheck = portalCheck{
@@ -33,6 +35,20 @@ var procMountCheck = portalCheck{
 				})
 			}
 		})
+		s.hostPaths(func(v hostPath) {
+			if reaches(v.Path, procPlaces) {
+				out = append(out, cause{
+					field: s.pathOf(v), value: v.Path,
+					remedy: RemedyProc,
+				})
+			}
+		})
 		return out
 	},
 }
+
+// RemedyProc is the remedy against a volume that reaches them.
+const RemedyProc = "it reaches the node's /proc, which has no masks: use a volume of another type"
+
+// procPlaces are the folders of the node that have what a container's masks hide.
+var procPlaces = []string{"/proc"}

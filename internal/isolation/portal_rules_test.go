@@ -32,7 +32,12 @@ func expectRulings(t *testing.T, portal string, rulings map[string]ruling) {
 const toDefault = "which is not allowed: remove it or set it to Default"
 const toFalse = "which is not allowed: remove it or set it to false"
 
+func volume(source string) string { return "volumes: [{name: v, hostPath: {" + source + "}}]" }
+
 func TestProcMount(t *testing.T) {
+	reached := func(path string) []string {
+		return []string{"spec.volumes[0].hostPath.path is " + path + ", which is not allowed: " + isolation.RemedyProc}
+	}
 	expectRulings(t, "procMount", map[string]ruling{
 		"is not set":                  {"Forbid", "", nil},
 		"has a security context only": {"Forbid", "containers: [{name: app, securityContext: {privileged: false}}]", nil},
@@ -48,6 +53,12 @@ func TestProcMount(t *testing.T) {
 			[]string{"spec.ephemeralContainers[0].securityContext.procMount is Unmasked, " + toDefault}},
 		"of a privileged container": {"Forbid", "containers: [{name: app, securityContext: {privileged: true}}]",
 			[]string{"spec.containers[0].securityContext.privileged is true, " + toFalse}},
+		"of the node":             {"Forbid", volume("path: /proc"), reached("/proc")},
+		"of the node, in part":    {"Forbid", volume("path: /proc/sys"), reached("/proc/sys")},
+		"of the node, with all":   {"Forbid", volume("path: //"), reached("//")},
+		"of the node, of nobody":  {"Forbid", volume("path: /processes"), nil},
+		"of the node, for debug":  {"Forbid", "ephemeralContainers: [{name: d, volumeMounts: [{name: v, mountPath: /v}]}]\n" + volume("path: /proc/1"), reached("/proc/1")},
+		"of the node, for nobody": {"Forbid", "ephemeralContainers: [{name: d}]", nil},
 	})
 }
 
@@ -71,22 +82,22 @@ func TestMountPropagation(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	const remedy = ", which is not allowed: it reaches devices of the node: use a volume of another type, or a device plugin"
-	volume := func(source string) string { return "volumes: [{name: v, hostPath: {" + source + "}}]" }
 	refused := func(path string) []string { return []string{"spec.volumes[0].hostPath.path is " + path + remedy} }
 	expectRulings(t, "devices", map[string]ruling{
-		"are none":                       {"Forbid", "volumes: [{name: v, emptyDir: {}}]", nil},
-		"are no folder":                  {"Forbid", volume("path: /var/log, type: Directory"), nil},
-		"have a name that begins so":     {"Forbid", volume("path: /devices"), nil},
-		"are the folder":                 {"Forbid", volume("path: /dev"), refused("/dev")},
-		"are in the folder":              {"Forbid", volume("path: /dev//./snd/"), refused("/dev//./snd/")},
-		"are below the root":             {"Forbid", volume("path: /"), refused("/")},
-		"are somewhere, nobody knows":    {"Forbid", volume("path: /var/../dev"), refused("/var/../dev")},
-		"are reached through a process":  {"Forbid", volume("path: /proc/1/root"), refused("/proc/1/root")},
-		"are of a drive of Windows":      {"Forbid", volume(`path: 'C:\data'`), nil},
-		"are a file of character type":   {"Forbid", volume("path: /opt/tty, type: CharDevice"), refused("/opt/tty")},
-		"are a file of block type":       {"Forbid", volume("path: /opt/disk, type: BlockDevice"), refused("/opt/disk")},
-		"are mounted by no debugger":     {"Forbid", "ephemeralContainers: [{name: d}]", nil},
-		"are given to a debug container": {"Forbid", "ephemeralContainers: [{name: d, volumeMounts: [{name: v, mountPath: /v}]}]\n" + volume("path: /dev"), refused("/dev")},
+		"are none":                          {"Forbid", "volumes: [{name: v, emptyDir: {}}]", nil},
+		"are no folder":                     {"Forbid", volume("path: /var/log, type: Directory"), nil},
+		"have a name that begins so":        {"Forbid", volume("path: /devices"), nil},
+		"are the folder":                    {"Forbid", volume("path: /dev"), refused("/dev")},
+		"are in the folder":                 {"Forbid", volume("path: /dev//./snd/"), refused("/dev//./snd/")},
+		"are told by the kernel what to do": {"Forbid", volume("path: /sys/bus/pci"), refused("/sys/bus/pci")},
+		"are below the root":                {"Forbid", volume("path: /"), refused("/")},
+		"are somewhere, nobody knows":       {"Forbid", volume("path: /var/../dev"), refused("/var/../dev")},
+		"are reached through a process":     {"Forbid", volume("path: /proc/1/root"), refused("/proc/1/root")},
+		"are of a drive of Windows":         {"Forbid", volume(`path: 'C:\data'`), nil},
+		"are a file of character type":      {"Forbid", volume("path: /opt/tty, type: CharDevice"), refused("/opt/tty")},
+		"are a file of block type":          {"Forbid", volume("path: /opt/disk, type: BlockDevice"), refused("/opt/disk")},
+		"are mounted by no debugger":        {"Forbid", "ephemeralContainers: [{name: d}]", nil},
+		"are given to a debug container":    {"Forbid", "ephemeralContainers: [{name: d, volumeMounts: [{name: v, mountPath: /v}]}]\n" + volume("path: /dev"), refused("/dev")},
 		"are raw block volumes": {"Forbid", "containers: [{name: a}, {name: b, volumeDevices: [{name: v, devicePath: /dev/xvda}]}]",
 			[]string{"spec.containers[1].volumeDevices[0].devicePath is /dev/xvda, which is not allowed: mount the volume as a file system (volumeMode: Filesystem)"}},
 		"are all, by privilege": {"Forbid", "initContainers: [{name: i, securityContext: {privileged: true}}]",
@@ -101,7 +112,7 @@ func TestRuntimeSockets(t *testing.T) {
 		"/", "/run", "/run/", "/var/run", "/var/run/", "//var//run/./docker.sock", "/run/docker.sock", "/var/run/docker.sock",
 		"/run/containerd", "/run/containerd/containerd.sock", "/var/run/containerd/io.containerd.runtime.v2.task", "/run/crio/crio.sock",
 		"/run/k3s/containerd/containerd.sock", "/var/run/nri/nri.sock", "/run/user/1000/docker.sock", "/var", "/var/lib", "/var/lib/kubelet",
-		"/var/lib/kubelet/device-plugins/kubelet.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
+		"/var/lib/kubelet/device-plugins/kubelet.sock", "/var/lib/kubelet/plugins", "/var/lib/kubelet/plugins/csi.example/csi.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
 		"/proc/1/fd/7", "/dev/fd/3", "/proc", "/proc/", "/proc/2", "//proc/./self/", "/proc/1/task", "/proc/1/task/2", "/var/log/../run", "run/containerd", `\\.\pipe\docker_engine`, "//./pipe/docker_engine", "C:/../run",
 	} {
 		rulings["are reached by "+path] = ruling{"Forbid", "volumes: [{name: v, hostPath: {path: '" + path + "'}}]",

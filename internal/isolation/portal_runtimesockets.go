@@ -37,6 +37,7 @@ var runtimeSocketPlaces = []string{
 	"/run/user", // rootless docker, podman and containerd
 	"/var/snap/microk8s/common/run",
 	// Who listens there is asked by the kubelet for devices and mounts, or tells whose they are.
+	"/var/lib/kubelet/plugins", // CSI and DRA drivers: they mount for the kubelet, as root on the node
 	"/var/lib/kubelet/device-plugins", "/var/lib/kubelet/plugins_registry", "/var/lib/kubelet/pod-resources",
 	"/pipe", // named pipes of Windows, written as //./pipe/docker_engine
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 func TestHostPaths(t *testing.T) {
@@ -60,6 +62,33 @@ func TestHostPaths(t *testing.T) {
 				return
 			}
 			expectMessages(t, p.Judge(s), "hostPaths: spec.volumes[1].hostPath.path is "+c.path+", which is not allowed: "+c.refused)
+		})
+	}
+}
+
+func TestAHostPathThatTheNodeCreatesIsWritten(t *testing.T) {
+	const pod = `
+containers: [{name: app, volumeMounts: [{name: v, mountPath: /v, readOnly: %t}]}]
+volumes: [{name: v, hostPath: {path: /var/log/x, type: %s}}]`
+	const readOnly, writable = "readOnly: true", "readOnly: false"
+	for _, c := range []struct {
+		allowed, kind string
+		mounted       bool
+		remedy        string
+	}{
+		{readOnly, "Directory", true, ""},
+		{readOnly, "DirectoryOrCreate", true, isolation.RemedyCreates},
+		{readOnly, "FileOrCreate", true, isolation.RemedyCreates},
+		{readOnly, "FileOrCreate", false, `set readOnly: true on every mount of volume "v"`},
+		{writable, "FileOrCreate", true, ""},
+	} {
+		t.Run(fmt.Sprintf("%s, %s, read-only %t", c.allowed, c.kind, c.mounted), func(t *testing.T) {
+			var want []string
+			if c.remedy != "" {
+				want = []string{"hostPaths: spec.volumes[0].hostPath.path is /var/log/x, which is not allowed: " + c.remedy}
+			}
+			p := policy(t, "portals: {hostPaths: {allow: [{pathPrefix: /var/log, "+c.allowed+"}]}}")
+			expectMessages(t, p.Judge(subject(t, fmt.Sprintf(pod, c.mounted, c.kind))), want...)
 		})
 	}
 }

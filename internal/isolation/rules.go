@@ -13,6 +13,9 @@ import (
 // DevicePlaces are the folders of the node that hold devices.
 func DevicePlaces() []string { return slices.Clone(devicePlaces) }
 
+// ProcPlaces are the folders of the node that have what the masks of a container's /proc hide.
+func ProcPlaces() []string { return slices.Clone(procPlaces) }
+
 // RuntimeSocketPlaces are the sockets of container runtimes and of the kubelet, and the folders that
 // hold them.
 func RuntimeSocketPlaces() []string { return slices.Clone(runtimeSocketPlaces) }

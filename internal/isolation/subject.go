@@ -18,6 +18,9 @@ type Subject struct {
 	Namespace        string
 	NamespaceLabels  labels.Set
 	NamespaceUnknown bool
+	// Selection, if it is set, is [Policy.Selection] of policies that are known to match, whatever the
+	// labels say that are known here: the API server selected the pod by their selectors.
+	Selection string
 	// Labels and Spec of the pod. An empty service account means "default", as the API server
 	// makes it.
 	Labels labels.Set

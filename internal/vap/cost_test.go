@@ -124,10 +124,14 @@ func TestCostOfLargePods(t *testing.T) {
 		"501 host paths":                         {withHostPaths(largePod(1, bare), 501, "/srv"), tooMany, false},
 		"501 host ports of one container":        {largePod(1, withPorts(501)), tooMany, false},
 		"501 capabilities of one container":      {largePod(1, adding(501)), tooMany, false},
+		"12,000 mounts beside a host path":       {withHostPaths(largePod(30, mounting(400)), 1, allowed), tooMany, false},
 		"501 mounts beside a host path":          {withHostPaths(largePod(1, mounting(501)), 1, allowed), tooMany, false},
 
-		"50,000 added capabilities": {largePod(500, adding(100)), "cost limit exceeded", true},
-		"50,000 host ports":         {largePod(500, withPorts(100)), "cost limit exceeded", true},
+		"50,000 added capabilities": {largePod(500, adding(100)), tooMany, false},
+		"50,000 host ports":         {largePod(500, withPorts(100)), tooMany, false},
+
+		"10,000 added capabilities": {largePod(500, adding(20)), "cost limit exceeded", true},
+		"10,000 host ports":         {largePod(500, withPorts(20)), "cost limit exceeded", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEvaluator(t, largest(t))
@@ -140,7 +144,7 @@ func TestCostOfLargePods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if wrong := core.Judge(isolation.NewSubject(c.pod, nil)).Violations; (len(wrong) > 0) != (c.refused != "") {
+			if wrong := core.Judge(isolation.NewSubject(c.pod, nil)).Violations; !c.tooDear && (len(wrong) > 0) != (c.refused != "") {
 				t.Errorf("the core finds %d violations", len(wrong))
 			}
 			if !c.tooDear {
@@ -155,7 +159,7 @@ func TestWhatCannotBeJudgedIsNotRefusedByAPolicyThatOnlyWarns(t *testing.T) {
 	for _, action := range []v1alpha1.AdmissionAction{v1alpha1.Warn, v1alpha1.Audit} {
 		p := largest(t)
 		p.Spec.Admission.Action = action
-		if a := newEvaluator(t, p).judge(&request{pod: largePod(500, adding(100))}); !a.allowed || !a.broken {
+		if a := newEvaluator(t, p).judge(&request{pod: largePod(500, adding(20))}); !a.allowed || !a.broken {
 			t.Errorf("%s: admitted: %t, broken: %t, message: %s", action, a.allowed, a.broken, a.message)
 		}
 	}

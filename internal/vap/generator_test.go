@@ -62,7 +62,7 @@ var (
 	hosts        = []string{"", "127.0.0.1", "::1", "localhost", "a\nb", "\x1b[2J", "ünïcode", long(300)}
 	procMounts   = []corev1.ProcMountType{corev1.DefaultProcMount, corev1.UnmaskedProcMount, "", "x\ny"}
 	propagations = []corev1.MountPropagationMode{corev1.MountPropagationNone, corev1.MountPropagationBidirectional, corev1.MountPropagationHostToContainer, "", "x\ny"}
-	pathTypes    = []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathCharDev, corev1.HostPathBlockDev, corev1.HostPathDirectory}
+	pathTypes    = []corev1.HostPathType{corev1.HostPathUnset, corev1.HostPathCharDev, corev1.HostPathBlockDev, corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate, corev1.HostPathFileOrCreate}
 	namespaces   = []string{"shop", "monitoring", "default"}
 	accounts     = []string{"", "default", "node-exporter", "it's"}
 )
@@ -230,7 +230,7 @@ func (c *choices) pod() *corev1.Pod {
 	for i := range c.of(4) {
 		v := corev1.Volume{Name: fmt.Sprintf("v%d", i)}
 		if c.of(3) > 0 {
-			v.HostPath = &corev1.HostPathVolumeSource{Path: pick(c, paths...), Type: pick(c, nil, &pathTypes[0], &pathTypes[1], &pathTypes[2], &pathTypes[3])}
+			v.HostPath = &corev1.HostPathVolumeSource{Path: pick(c, paths...), Type: pick(c, nil, &pathTypes[0], &pathTypes[1], &pathTypes[2], &pathTypes[3], &pathTypes[4], &pathTypes[5])}
 		}
 		s.Volumes = append(s.Volumes, v)
 	}

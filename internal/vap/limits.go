@@ -42,10 +42,13 @@ func longLists() []string {
 // tooLarge tests whether a pod has more. A policy that cannot judge a pod refuses it.
 func (c *compiler) tooLarge() string {
 	containers := c.containers()
-	terms := append(longLists(), containers+".size() > "+most)
+	var long, all []string
 	for _, list := range []string{"?ports", "?securityContext.?capabilities.?add", "?volumeMounts", "?volumeDevices"} {
-		terms = append(terms, containers+".exists(c, c.is."+list+".orValue([]).size() > "+most+")")
+		size := "c.is." + list + ".orValue([]).size()"
+		long, all = append(long, size+" > "+most), append(all, size)
 	}
+	terms := append(longLists(), containers+".size() > "+most, containers+".exists(c, "+anyOf(long...)+")",
+		containers+".map(c, "+joined(" + ", all)+").sum() > "+strconv.Itoa(isolation.MaxListedInAll))
 	return anyOf(terms...)
 }
 

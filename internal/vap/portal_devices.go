@@ -13,7 +13,7 @@ Devices of the node.
 Fields:
 
 	spec.{initContainers,containers,ephemeralContainers}[*].volumeDevices   none passes
-	spec.volumes[*].hostPath   passes if its type is no device and its path does not reach /dev
+	spec.volumes[*].hostPath   passes if its type is no device and its path reaches neither /dev nor /sys
 	spec.{…}[*].securityContext.privileged   false and unset pass: privileged gives all devices
 */
 var devicesConcern = concern{

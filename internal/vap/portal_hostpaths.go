@@ -14,7 +14,7 @@ Fields:
 
 	spec.volumes[*].hostPath.path
 	    passes if an allowed prefix covers it, and, where that entry says readOnly, no container that is
-	    judged mounts it writable
+	    judged mounts it writable and its type creates nothing
 	spec.*[*].volumeMounts[*].readOnly
 */
 var hostPathsConcern = concern{
@@ -44,9 +44,11 @@ func (c *compiler) writableSentences(folder string, covered []string) string {
 	writers := c.variable("writers", func() string {
 		return c.containers() + `.filter(c, c.is.?volumeMounts.orValue([]).exists(m, m.name in ` + readOnly + ` && !m.?readOnly.orValue(false)))`
 	})
+	written := writers + `.exists(c, c.is.volumeMounts.exists(m, m.name == v.name && !m.?readOnly.orValue(false)))`
 	return `object.spec.?volumes.orValue([]).transformList(i, v, v.name in ` + readOnly + ` &&
-      ` + writers + `.exists(c, c.is.volumeMounts.exists(m, m.name == v.name && !m.?readOnly.orValue(false))),
-    'hostPaths: spec.volumes[' + string(i) + '].hostPath.path is ' + ` + shown("v.hostPath.path") + ` + ', which is not allowed: set readOnly: true on every mount of volume "' + v.name + '"')`
+      (` + written + ` || v.hostPath.?type.orValue('') in ['FileOrCreate', 'DirectoryOrCreate']),
+    ` + sentence("hostPaths", "'spec.volumes[' + string(i) + '].hostPath.path is ' + "+shown("v.hostPath.path")+" + '"+forbidden("' + (")+written+` ?
+      'set readOnly: true on every mount of volume "' + v.name + '"' : `+literal(isolation.RemedyCreates)+`)`, "") + `)`
 }
 
 // covers test whether one of those allowances of the policy and its exemptions covers a folder.
