@@ -29,15 +29,9 @@ const (
 // costs takes time with the square of the length of a list.
 var most = strconv.Itoa(isolation.MaxListed)
 
-// longLists test whether the pod itself has more. They stand before everything that walks the lists.
-func longLists() []string {
-	return []string{
-		"object.spec.containers.size() > " + most,
-		"has(object.spec.initContainers) && object.spec.initContainers.size() > " + most,
-		"has(object.spec.ephemeralContainers) && object.spec.ephemeralContainers.size() > " + most,
-		"has(object.spec.volumes) && object.spec.volumes.size() > " + most,
-	}
-}
+// tooLong tests whether a list of the pod, which is there, has more. It stands before everything that walks
+// the list.
+func tooLong(list string) string { return "object.spec." + list + ".size() > " + most }
 
 // tooLarge tests whether a pod has more. A policy that cannot judge a pod refuses it.
 func (c *compiler) tooLarge() string {
@@ -47,7 +41,11 @@ func (c *compiler) tooLarge() string {
 		size := "c.is." + list + ".orValue([]).size()"
 		long, all = append(long, size+" > "+most), append(all, size)
 	}
-	terms := append(longLists(), containers+".size() > "+most, containers+".exists(c, "+anyOf(long...)+")",
+	terms := []string{tooLong("containers")}
+	for _, list := range []string{"initContainers", "ephemeralContainers", "volumes"} {
+		terms = append(terms, "has(object.spec."+list+") && "+tooLong(list))
+	}
+	terms = append(terms, containers+".size() > "+most, containers+".exists(c, "+anyOf(long...)+")",
 		containers+".map(c, "+joined(" + ", all)+").sum() > "+strconv.Itoa(isolation.MaxListedInAll))
 	return anyOf(terms...)
 }

@@ -8,7 +8,8 @@ import "slices"
 const asksName = "asks-for-something"
 
 // asks is the match condition: it is false of a pod that asks for nothing which the policy judges.
-// Most pods do, and then the API server looks at nothing else of the policy.
+// Most pods do, and then the API server looks at nothing else of the policy. A list that is too long is
+// something, where lists are walked at all.
 func (c *compiler) asks() string {
 	var pods, containers, securities, volumes []string
 	for _, concern := range c.judged {
@@ -22,15 +23,15 @@ func (c *compiler) asks() string {
 		containers = append([]string{"has(c.securityContext) && (" + joined(" ||\n    ", securities) + ")"}, containers...)
 	}
 	// Only a pod that is debugged has ephemeral containers.
-	terms := append(append(longLists(), "has(object.spec.ephemeralContainers)"), pods...)
+	terms := append([]string{"has(object.spec.ephemeralContainers)"}, pods...)
 	if len(containers) > 0 {
-		some := "exists(c,\n  " + joined(" ||\n  ", containers) + ")"
+		some := ".exists(c,\n  " + joined(" ||\n  ", containers) + ")"
 		terms = append(terms,
-			"object.spec.containers."+some,
-			"has(object.spec.initContainers) && object.spec.initContainers."+some)
+			tooLong("containers"), "object.spec.containers"+some,
+			"has(object.spec.initContainers) && ("+tooLong("initContainers")+" ||\n  object.spec.initContainers"+some+")")
 	}
 	if len(volumes) > 0 {
-		terms = append(terms, "has(object.spec.volumes) && object.spec.volumes.exists(v, "+anyOf(volumes...)+")")
+		terms = append(terms, "has(object.spec.volumes) && ("+tooLong("volumes")+" || object.spec.volumes.exists(v, "+anyOf(volumes...)+"))")
 	}
 	return joined(" ||\n", terms)
 }
