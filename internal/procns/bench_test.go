@@ -131,7 +131,10 @@ func bareList(b *testing.B, root int, buf []byte) []int {
 		if n == 0 {
 			return all
 		}
-		if err := parseDirents(buf[:n], func(pid int) { all = append(all, pid) }); err != nil {
+		if _, err := parseDirents(buf[:n], typeDirectory, func(pid int) bool {
+			all = append(all, pid)
+			return true
+		}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,27 +8,36 @@ import (
 	"errors"
 )
 
+// The types of directory entries (readdir(3), DT_DIR and so on).
+const (
+	typeUnknown   = 0
+	typeDirectory = 4
+	typeFile      = 8
+)
+
 // parseDirents walks a buffer of struct linux_dirent64 (getdents64(2)): inode and offset of 8 bytes
-// each, the record's length of 2, the type of 1, and the name with its closing NUL.
-func parseDirents(buf []byte, number func(int)) error {
-	const nameAt, unknown, directory = 19, 0, 4 // the types: DT_UNKNOWN, DT_DIR
+// each, the record's length of 2, the type of 1, and the name with its closing NUL. It calls number
+// for every name that is a decimal number, of an entry that is or may be of the type, until number
+// says that it needs no more.
+func parseDirents(buf []byte, kind byte, number func(int) (more bool)) (more bool, err error) {
+	const nameAt = 19
 	for len(buf) > 0 {
 		if len(buf) < nameAt {
-			return errors.New("directory entry is cut off")
+			return false, errors.New("directory entry is cut off")
 		}
 		length := int(binary.NativeEndian.Uint16(buf[16:]))
 		if length < nameAt || length > len(buf) {
-			return errors.New("directory entry has an impossible length")
+			return false, errors.New("directory entry has an impossible length")
 		}
-		kind, name := buf[18], buf[nameAt:length]
+		is, name := buf[18], buf[nameAt:length]
 		buf = buf[length:]
-		if kind != directory && kind != unknown {
+		if is != kind && is != typeUnknown {
 			continue
 		}
 		name, _, _ = bytes.Cut(name, []byte{0})
-		if n, ok := parseInt(name); ok && n > 0 {
-			number(n)
+		if n, ok := parseInt(name); ok && !number(n) {
+			return false, nil
 		}
 	}
-	return nil
+	return true, nil
 }

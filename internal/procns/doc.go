@@ -33,10 +33,12 @@
 // and interprets nothing in them. Quote them (%q) before they reach a terminal, a log or an API
 // object.
 //
-// # What is never opened
+// # What is never entered
 //
 // /proc/<pid>/root, cwd, exe, fd and map_files lead into filesystems of the process, which can be
-// made to block the reader (FUSE). The links in ns/ are read as text and never followed.
+// made to block the reader (FUSE). Root, cwd and files of fd are opened as places only (O_PATH, see
+// [Process.Cwd]), which asks the filesystem nothing, and nothing behind them is looked at; exe and
+// map_files are not opened. The links in ns/ are read as text and never followed.
 //
 // Kernel sources are named as in Linux 6.18.
 package procns

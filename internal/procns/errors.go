@@ -13,7 +13,7 @@ var (
 	// it is to be dropped, and it is not unknown. The kernel says so with ENOENT (its files are no
 	// longer there) or ESRCH (an open file's process is no longer there); where it answers the lost
 	// race otherwise – EACCES from the links in ns/ (fs/proc/namespaces.c, proc_ns_readlink),
-	// EINVAL from uid_map (fs/proc/base.c, proc_id_map_open) – this package looks whether the
+	// EINVAL from uid_map (fs/proc/base.c, proc_id_map_open) and mountinfo – this package looks whether the
 	// process still exists before it reports a refusal.
 	//
 	// Where procfs is mounted with hidepid=invisible (or ptraceable), a process that is hidden from
@@ -23,14 +23,18 @@ var (
 
 	// ErrExited says that the task has exited, or is past the point in exiting at which it gives up
 	// its namespaces, and awaits its parent: state Z or X, or the flag PF_EXITING in [Stat]. Of the
-	// eight links only pid and user remain (kernel/exit.c, do_exit: exit_task_namespaces). Other
-	// threads of the process may live on: see [Stat.NumThreads].
-	ErrExited = errors.New("the task has exited and holds no namespace of this kind any more")
+	// eight links only pid and user remain (kernel/exit.c, do_exit: exit_task_namespaces), and
+	// neither mounts, open files, root nor current directory. Other threads of the process may live
+	// on: see [Stat.NumThreads].
+	ErrExited = errors.New("the task has exited and has given this up")
 
 	// ErrUnsupported says that the process lives and the kernel offers no such file or kind of
 	// namespace: it is too old (cgroup namespaces came with 4.6, time namespaces with 5.6) or was
 	// built without it.
 	ErrUnsupported = errors.New("this kernel does not offer it")
+
+	// ErrNotOpen says that the process has no open file of that number.
+	ErrNotOpen = errors.New("the process has no such file open")
 
 	// ErrTooLong says that a file exceeds the limit that this package sets for it. What was read of
 	// it is not returned.

@@ -29,6 +29,7 @@ type FS struct {
 	fd     int
 	dev    uint64 // of the nsfs; see ID
 	file   []byte
+	lines  []byte // see readLines
 	dirent []byte
 	link   [linkLimit + 1]byte
 }
@@ -97,7 +98,12 @@ func (f *FS) PIDs() ([]int, error) {
 // numbers lists the numeric directories of an open directory.
 func (f *FS) numbers(fd int) ([]int, error) {
 	var numbers []int
-	err := readDirents(fd, f.dirent, func(n int) { numbers = append(numbers, n) })
+	err := readDirents(fd, f.dirent, typeDirectory, func(n int) bool {
+		if n > 0 {
+			numbers = append(numbers, n)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +162,22 @@ func (f *FS) readOpen(fd, limit int) ([]byte, error) {
 			return nil, tooLong(limit)
 		}
 	}
+}
+
+// readHead reads the beginning of a file with one read(2), into the tree's buffer.
+func (f *FS) readHead(dir int, name string, length int) ([]byte, error) {
+	fd, err := openFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	n, err := read(fd, f.file[:length])
+	if closeErr := closeFD(fd); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.file[:n], nil
 }
 
 // readlink reads the text of a link into the tree's buffer, where it stays until the next readlink.

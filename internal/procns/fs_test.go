@@ -84,7 +84,7 @@ func TestProcess(t *testing.T) {
 		is(t, err, ErrUnsupported)
 	})
 	t.Run("refuses every file that is cut off", func(t *testing.T) {
-		for _, err := range readAll(openProcess(t, openFixture(t, hostile), 11))[:5] {
+		for _, err := range readAll(openProcess(t, openFixture(t, hostile), 11))[:6] {
 			fails(t, err, "hostile/11/")
 			is(t, err, nil)
 		}
@@ -98,9 +98,11 @@ func readAll(p Process) []error {
 	_, cgroups := p.Cgroups()
 	_, uids := p.UIDMap()
 	_, gids := p.GIDMap()
+	mounts := p.Mounts(func(Mount) bool { return true })
 	_, threads := p.Threads()
 	_, link := p.Namespace(PID)
-	return []error{stat, status, cgroups, uids, gids, threads, link}
+	_, files := p.OpenFiles(100, func(OpenFile) {})
+	return []error{stat, status, cgroups, uids, gids, mounts, threads, link, files}
 }
 
 func TestLimits(t *testing.T) {

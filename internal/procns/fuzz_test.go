@@ -104,6 +104,85 @@ func FuzzParseIDMap(f *testing.F) {
 	})
 }
 
+func FuzzParseMount(f *testing.F) {
+	for _, line := range mountLines(f) {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		mount, err := parseMount(line)
+		if err != nil {
+			equal(t, mount, Mount{})
+			return
+		}
+		fields := strings.Split(string(line), " ")
+		separator := slices.Index(fields, "-")
+		equal(t, fields[0]+" "+fields[1], strconv.Itoa(mount.ID)+" "+strconv.Itoa(mount.Parent))
+		equal(t, fields[2], strconv.FormatUint(uint64(mount.Major), 10)+":"+strconv.FormatUint(uint64(mount.Minor), 10))
+		texts := map[string]string{fields[3]: mount.Root, fields[4]: mount.Point, fields[separator+1]: mount.FSType}
+		for escaped, text := range texts {
+			if strings.Count(escaped, `\`)*3+len(text) != len(escaped) {
+				t.Errorf("%q became %q", escaped, text)
+			}
+		}
+		if strings.HasPrefix(fields[5], "ro") != mount.ReadOnly || strings.HasPrefix(fields[separator+3], "ro") != mount.SuperReadOnly {
+			t.Errorf("%+v is not %q", mount, line)
+		}
+	})
+}
+
+func FuzzReadLines(f *testing.F) {
+	f.Add([]byte("one\n\nthree\n"), uint16(3))
+	f.Add([]byte("cut off"), uint16(1))
+	f.Fuzz(func(t *testing.T, text []byte, size uint16) {
+		var got strings.Builder
+		file := filepath.Join(t.TempDir(), "lines")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := openFile(0, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = closeFD(fd) }()
+		_, err = readOpenLines(fd, make([]byte, 1+size%64), 1<<20, 1<<20, func(line []byte) bool {
+			got.WriteString(string(line) + "\n")
+			return true
+		})
+		end := strings.LastIndexByte(string(text), '\n') + 1
+		equal(t, got.String(), string(text[:end]))
+		equal(t, err == nil, end == len(text))
+	})
+}
+
+func FuzzParseFDInfo(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*", "*", "fdinfo", "*"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, err := parseFDInfo(text)
+		if err != nil {
+			equal(t, file, OpenFile{})
+			return
+		}
+		_, rest, _ := strings.Cut(string(text), "\nflags:\t")
+		flags, rest, _ := strings.Cut(rest, "\nmnt_id:\t")
+		n, err := strconv.ParseUint(flags, 8, 32)
+		equal(t, []any{uint32(n), err}, []any{file.Flags, nil})
+		equal(t, strings.HasPrefix(rest, strconv.Itoa(file.MountID)+"\n"), true)
+		if file.Inode != 0 && !strings.Contains(rest, "\nino:\t"+strconv.FormatUint(file.Inode, 10)+"\n") {
+			t.Errorf("inode %d is not in %q", file.Inode, text)
+		}
+	})
+}
+
 func FuzzParseLink(f *testing.F) {
 	for k := range Kind(NumKinds) {
 		f.Add(uint8(k), []byte(k.String()+":["+strconv.FormatUint(initialInodes[k], 10)+"]"))
@@ -148,10 +227,11 @@ func FuzzParseDirents(f *testing.F) {
 	f.Add(direntRecord("1", 4))
 	f.Add(slices.Concat(direntRecord("self", 10), direntRecord("4194304", 4), direntRecord("99999999999", 0)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_ = parseDirents(text, func(n int) {
-			if n <= 0 || !strings.Contains(string(text), strconv.Itoa(n)) {
+		_, _ = parseDirents(text, typeDirectory, func(n int) bool {
+			if n < 0 || !strings.Contains(string(text), strconv.Itoa(n)) {
 				t.Errorf("%d is not in %q", n, text)
 			}
+			return true
 		})
 	})
 }

@@ -24,6 +24,11 @@ const helperEnv = "PROCNS_TEST_HELPER"
 var helpers = map[string]func() error{
 	"leaderless": leaderless,
 	"node":       node,
+	"silent":     silent,
+	"stacked":    stacked,
+	"odd":        odd,
+	"many":       many,
+	"reader":     reader,
 }
 
 func init() {

@@ -92,7 +92,7 @@ func fails(t testing.TB, err error, parts ...string) {
 // is checks that an error matches one sentinel of this package and none of the others.
 func is(t testing.TB, err, sentinel error) {
 	t.Helper()
-	for _, s := range []error{ErrGone, ErrExited, ErrUnsupported, ErrTooLong} {
+	for _, s := range []error{ErrGone, ErrExited, ErrUnsupported, ErrNotOpen, ErrTooLong} {
 		if got, want := errors.Is(err, s), errors.Is(sentinel, s); got != want {
 			t.Errorf("error %v: matches %q: %v, want %v", err, s, got, want)
 		}

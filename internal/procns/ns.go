@@ -78,7 +78,7 @@ func (p Process) Namespace(k Kind) (ID, error) {
 	if err == nil {
 		return id, nil
 	}
-	return ID{}, p.failed("readlink", kindLinks[k], p.explainLink(k, err)...)
+	return ID{}, p.failed("readlink", kindLinks[k], p.explainTask(kindLinks[k], err)...)
 }
 
 // Namespaces reads all links, as Namespace does each. Of a process that is gone every link that
@@ -94,7 +94,7 @@ func (p Process) Namespaces() Namespaces {
 		case gone: // no need to look again
 			links[k].Err = p.failed("readlink", kindLinks[k], ErrGone, err)
 		default:
-			links[k].Err = p.failed("readlink", kindLinks[k], p.explainLink(k, err)...)
+			links[k].Err = p.failed("readlink", kindLinks[k], p.explainTask(kindLinks[k], err)...)
 			gone = errors.Is(links[k].Err, ErrGone)
 		}
 	}
@@ -112,22 +112,6 @@ func (p Process) link(k Kind) (ID, error) {
 		return ID{}, malformed("not a namespace of the kind "+k.String(), text)
 	}
 	return ID{Dev: p.fs.dev, Ino: ino}, nil
-}
-
-// explainLink is explain for links, of which a task that exits loses most before it is reaped.
-func (p Process) explainLink(k Kind, err error) []error {
-	errs := p.explain(kindLinks[k], err)
-	if !errors.Is(errs[0], ErrUnsupported) {
-		return errs
-	}
-	stat, statErr := p.Stat()
-	switch {
-	case errors.Is(statErr, ErrGone):
-		errs[0] = ErrGone
-	case statErr == nil && stat.Exited():
-		errs[0] = ErrExited
-	}
-	return errs
 }
 
 // parseLink parses "KIND:[INODE]".

@@ -71,6 +71,21 @@ func parseHex(text []byte) (uint64, bool) {
 	return n, true
 }
 
+// parseOctal reads an unsigned octal number of nothing but digits, at most 32 bits.
+func parseOctal(text []byte) (uint32, bool) {
+	if len(text) == 0 || len(text) > 12 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range text {
+		if c < '0' || c > '7' {
+			return 0, false
+		}
+		n = n<<3 | uint64(c-'0')
+	}
+	return uint32(n), n <= math.MaxUint32
+}
+
 // nextLine cuts the first line off. The rest is nil after the last one.
 func nextLine(text []byte) (line, rest []byte) {
 	line, rest, _ = bytes.Cut(text, []byte{'\n'})

@@ -2,7 +2,10 @@
 
 package procns
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Process is a handle on the directory of one process, or of one thread of it: the process that had
 // the number when it was opened and no other, whoever has the number later. It is a small value;
@@ -46,6 +49,31 @@ func (p Process) explain(name string, err error) []error {
 		return []error{ErrUnsupported, err}
 	}
 	return []error{err}
+}
+
+// explainTask is explain for what a task gives up when it exits and before it is reaped: links,
+// mounts and files.
+func (p Process) explainTask(name string, err error) []error {
+	errs := p.explain(name, err)
+	if !errors.Is(errs[0], ErrUnsupported) && !invalid(errs[0]) {
+		return errs
+	}
+	if lost := p.lost(); lost != nil {
+		return []error{lost, err}
+	}
+	return errs
+}
+
+// lost says that the task is gone or has exited, or nil.
+func (p Process) lost() error {
+	stat, err := p.Stat()
+	switch {
+	case errors.Is(err, ErrGone):
+		return ErrGone
+	case err == nil && stat.Exited():
+		return ErrExited
+	}
+	return nil
 }
 
 // alive says whether the process still exists, as a zombie at least. Every process has the file

@@ -117,9 +117,9 @@ func TestEveryProcess(t *testing.T) {
 				continue
 			}
 			for i, err := range readAll(p) {
-				// The link alone needs a permission – and everything where /proc is mounted with
-				// hidepid.
-				refused := errors.Is(err, fs.ErrPermission) && (i == 6 || hidden)
+				// The link and the open files alone need a permission – and everything where /proc is
+				// mounted with hidepid.
+				refused := errors.Is(err, fs.ErrPermission) && (i >= 7 || hidden)
 				if err != nil && !refused && !errors.Is(err, ErrGone) {
 					t.Errorf("process %d: %v", pid, err)
 				}
@@ -184,7 +184,7 @@ func TestRefusal(t *testing.T) {
 }
 
 // start starts a command that lives until the test ends, and opens it.
-func start(t *testing.T, tree *FS, command *exec.Cmd) Process {
+func start(t testing.TB, tree *FS, command *exec.Cmd) Process {
 	t.Helper()
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -259,6 +259,9 @@ func TestZombieAndVanished(t *testing.T) {
 		}
 		must[Status](t)(p.Status())
 		must[Cgroups](t)(p.Cgroups())
+		for _, err := range readGivenUp(p) {
+			is(t, err, ErrExited)
+		}
 	})
 	thread := must[Process](t)(p.Thread(p.PID))
 	defer func() { _ = thread.Close() }()
@@ -267,7 +270,7 @@ func TestZombieAndVanished(t *testing.T) {
 	}
 	t.Run("a reaped process is gone for every file and link", func(t *testing.T) {
 		for _, handle := range []Process{p, thread} {
-			for _, err := range readAll(handle) {
+			for _, err := range slices.Concat(readAll(handle), readGivenUp(handle)) {
 				is(t, err, ErrGone)
 			}
 			for _, link := range handle.Namespaces() {
@@ -279,6 +282,16 @@ func TestZombieAndVanished(t *testing.T) {
 		_, err = tree.Process(p.PID)
 		is(t, err, ErrGone)
 	})
+}
+
+// readGivenUp reads what a task gives up when it exits, beside links, and gives the errors.
+func readGivenUp(p Process) []error {
+	mounts := p.Mounts(func(Mount) bool { return true })
+	_, files := p.OpenFiles(100, func(OpenFile) {})
+	_, cwd := p.Cwd()
+	_, root := p.Root()
+	_, file := p.FilePlace(0)
+	return []error{mounts, files, cwd, root, file}
 }
 
 func awaitState(t *testing.T, p Process, state byte) {
@@ -328,7 +341,7 @@ func TestVanishing(t *testing.T) {
 					t.Fatal(link.Err)
 				}
 			}
-			for _, err := range readAll(p) {
+			for _, err := range slices.Concat(readAll(p), readGivenUp(p)) {
 				if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrExited) {
 					t.Fatal(err)
 				}

@@ -41,6 +41,8 @@ type Status struct {
 	// Seccomp is 0 without seccomp, 1 in strict mode, 2 with filters (since 3.8, with
 	// CONFIG_SECCOMP; else 0).
 	Seccomp int
+	// SeccompFilters counts the filters (since 5.9; 0 before).
+	SeccompFilters int
 	// The capability sets, bit n being capability n (capabilities(7)): inheritable, permitted,
 	// effective, bounding, ambient (since 4.3). They hold in the task's own user namespace.
 	CapInh, CapPrm, CapEff, CapBnd, CapAmb uint64
@@ -131,6 +133,8 @@ func (s *Status) set(key, value []byte) (ok bool) {
 		s.NoNewPrivs, ok = parseBool(value)
 	case "Seccomp":
 		s.Seccomp, ok = parseInt(value)
+	case "Seccomp_filters":
+		s.SeccompFilters, ok = parseInt(value)
 	case "CapInh":
 		s.CapInh, ok = parseHex(value)
 	case "CapPrm":

@@ -16,7 +16,7 @@ func TestStatus(t *testing.T) {
 		ids := [4]uint32{1245184, 1245184, 1245184, 1245184}
 		equal(t, status, Status{
 			Name: "nginx", State: 'S', Tgid: 1300, PPid: 1190, NSpid: []int{1300, 1}, Uid: ids, Gid: ids,
-			Groups: []uint32{1245184, 1245194}, Seccomp: 2, Kthread: &no, Threads: 1,
+			Groups: []uint32{1245184, 1245194}, Seccomp: 2, SeccompFilters: 1, Kthread: &no, Threads: 1,
 			CapPrm: 0xa80425fb, CapEff: 0xa80425fb, CapBnd: 0xa80425fb,
 		})
 	})
@@ -87,6 +87,7 @@ func TestParseStatus(t *testing.T) {
 		"a capability set that is no number":     {replace("CapBnd:\t0", "CapBnd:\tx"), "CapBnd"},
 		"a capability set of more than 64 bits":  {replace("CapBnd:\t0", "CapBnd:\t00"), "CapBnd"},
 		"no-new-privileges that is neither":      {replace("NoNewPrivs:\t0", "NoNewPrivs:\t2"), "NoNewPrivs"},
+		"a number of filters that is none":       {replace("Seccomp_filters:\t1", "Seccomp_filters:\tx"), "Seccomp_filters"},
 		"an empty NSpid":                         {replace("NSpid:\t1300\t1", "NSpid:\t"), "NSpid"},
 		"a line without a colon":                 {good + "what\n", "no colon"},
 		"an empty state":                         {replace("State:\tS (sleeping)", "State:\t"), "State"},

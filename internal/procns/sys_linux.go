@@ -10,6 +10,12 @@ import (
 
 // The system calls, and nothing more. All paths are relative to a directory handle.
 
+// Flags of open files, whose numbers differ between architectures.
+const (
+	flagDirectory = unix.O_DIRECTORY
+	flagPath      = unix.O_PATH
+)
+
 // openRoot opens the directory of a tree for reading.
 func openRoot(path string) (int, error) {
 	return retry(func() (int, error) {
@@ -31,6 +37,17 @@ func openList(dir int, name string) (int, error) {
 // a FIFO.
 func openFile(dir int, name string) (int, error) {
 	return unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+}
+
+// openPlace opens what a link leads to only as a place (O_PATH): it follows the link, and neither
+// opens nor asks what is there.
+func openPlace(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+}
+
+// openPlaceDir is openPlace for directories only: the error of what is none matches notDirectory.
+func openPlaceDir(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
 func read(fd int, buf []byte) (int, error) {
@@ -63,6 +80,13 @@ func notFound(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
 }
 
+// invalid matches what procfs answers for the mounts of a task that has given up its namespaces.
+func invalid(err error) bool { return errors.Is(err, unix.EINVAL) }
+
+func notDirectory(err error) bool { return errors.Is(err, unix.ENOTDIR) }
+
+func nameTooLong(err error) bool { return errors.Is(err, unix.ENAMETOOLONG) }
+
 // isProcfs says whether the directory is the root of a mounted procfs, or lies in one.
 func isProcfs(fd int) bool {
 	var st unix.Statfs_t
@@ -80,9 +104,8 @@ func nsfsDevice(root int) (uint64, error) {
 	return uint64(st.Dev), nil //nolint:unconvert // 32 bits wide on some architectures
 }
 
-// readDirents reads the directory from its start and calls number for every entry whose name is a
-// positive decimal number and that is, or may be, a directory.
-func readDirents(fd int, buf []byte, number func(int)) error {
+// readDirents reads the directory from its start; see parseDirents.
+func readDirents(fd int, buf []byte, kind byte, number func(int) (more bool)) error {
 	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
 		return err
 	}
@@ -94,7 +117,7 @@ func readDirents(fd int, buf []byte, number func(int)) error {
 		if n == 0 {
 			return nil
 		}
-		if err := parseDirents(buf[:n], number); err != nil {
+		if more, err := parseDirents(buf[:n], kind, number); err != nil || !more {
 			return err
 		}
 	}
