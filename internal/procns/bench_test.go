@@ -194,6 +194,21 @@ func BenchmarkNamespaces(b *testing.B) {
 	benchmarkRead(b, func(p Process) (Namespaces, error) { return p.Namespaces(), nil })
 }
 
+func BenchmarkCwd(b *testing.B) { benchmarkRead(b, Process.Cwd) }
+
+func BenchmarkOpenFiles(b *testing.B) {
+	for range 100 {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = unix.Close(fd) }()
+	}
+	benchmarkRead(b, func(p Process) (bool, error) {
+		return p.OpenFiles(100, func(OpenFile) {})
+	})
+}
+
 func benchmarkRead[T any](b *testing.B, read func(Process) (T, error)) {
 	p := openProcess(b, openTree(b, "/proc"), os.Getpid())
 	b.ReportAllocs()

@@ -48,7 +48,7 @@ func (f OpenFile) PathOnly() bool { return f.Flags&flagPath != 0 }
 func (p Process) OpenFiles(limit int, visit func(OpenFile)) (more bool, err error) {
 	dir, err := openList(p.fd, fdinfoDir)
 	if err != nil {
-		return false, p.failed("list", fdinfoDir, p.explainTask(fdinfoDir, err)...)
+		return false, p.failed("list", fdinfoDir, p.explainFile(fdinfoDir, err)...)
 	}
 	more, err = p.openFiles(dir, limit, visit)
 	if closeErr := closeFD(dir); err == nil && closeErr != nil {

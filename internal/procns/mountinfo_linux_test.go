@@ -75,7 +75,7 @@ func odd() error {
 
 func TestOddMounts(t *testing.T) {
 	dir := t.TempDir()
-	_, p, _ := startMounting(t, openProc(t), "odd", dir)
+	p, _ := startMounting(t, openProc(t), "odd", dir)
 	found := map[string]Mount{}
 	for _, m := range mounts(t, p) {
 		name, _ := strings.CutPrefix(m.Point, dir+"/")
@@ -142,7 +142,7 @@ func BenchmarkMounts(b *testing.B) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				b.Fatal(err)
 			}
-			_, p, _ := startMounting(b, openProc(b), "many", dir)
+			p, _ := startMounting(b, openProc(b), "many", dir)
 			b.ReportAllocs()
 			for b.Loop() {
 				read := 0
@@ -163,4 +163,74 @@ func BenchmarkParseMount(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// stacked mounts one over another: late over base, early – which was made before – over late, and
+// beneath – which was made last – between base and upper.
+func stacked() error {
+	const moveBeneath = 0x200 // MOVE_MOUNT_BENEATH
+	if err := mounting(); err != nil {
+		return err
+	}
+	for _, dir := range []string{"early", "beneath", "x", "y"} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	attach := func(fd int, to string, flags int) error {
+		return unix.MoveMount(fd, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH|flags)
+	}
+	early, err := unix.OpenTree(unix.AT_FDCWD, "early", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open_tree: %w", err)
+	}
+	if err := unix.Mount("late", "x", "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	if err := attach(early, "x", 0); err != nil {
+		return fmt.Errorf("move_mount: %w", err)
+	}
+	if err := unix.Mount("upper", "y", "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	beneath, err := unix.OpenTree(unix.AT_FDCWD, "beneath", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := attach(beneath, "y", moveBeneath); err != nil {
+		return fmt.Errorf("move_mount beneath: %w", err)
+	}
+	return ready("")
+}
+
+func TestStackedMounts(t *testing.T) {
+	dir := t.TempDir()
+	p, _ := startMounting(t, openProc(t), "stacked", dir)
+	at := map[string]int{} // where each is in the table, by source or root
+	all := mounts(t, p)
+	for i, m := range all {
+		switch {
+		case m.Root == "/early" || m.Root == "/beneath":
+			at[m.Root[1:]] = i
+		case m.Source == "base" || m.Source == "late" || m.Source == "upper":
+			at[m.Source] = i
+		}
+	}
+	covers := func(above, below string) bool {
+		a, b := all[at[above]], all[at[below]]
+		return a.Parent == b.ID && a.Point == b.Point
+	}
+	t.Run("cover each other by parent and point", func(t *testing.T) {
+		equal(t, covers("early", "late"), true)
+		equal(t, covers("upper", "beneath"), true)
+		equal(t, covers("late", "early") || covers("beneath", "upper"), false)
+		equal(t, all[at["late"]].Parent, all[at["base"]].ID)
+		equal(t, all[at["beneath"]].Parent, all[at["base"]].ID)
+	})
+	t.Run("are in no order that tells", func(t *testing.T) {
+		t.Logf("places in the table: %v", at)
+		if !(at["upper"] < at["beneath"]) {
+			t.Error("what covers comes after what is covered, even here")
+		}
+	})
 }

@@ -38,9 +38,8 @@ type Place struct {
 // What is behind the link belongs to the process, and its filesystem may never answer (FUSE).
 // Therefore the link is opened as a place only, which makes the kernel jump to the directory that it
 // already has (fs/namei.c, nd_jump_link) and ask its filesystem nothing; mount and text are read from
-// the handle, in the reader's own fdinfo and fd. Stat is not used: it asks the filesystem, and is
-// refused by a FUSE of another user, even for the mount alone (statx(2), STATX_MNT_ID). That the
-// handle is on the mount makes umount(2) fail with EBUSY for so long, not with MNT_DETACH.
+// the handle, in the reader's own fdinfo and fd. Stat is not used: it asks the filesystem, and a FUSE
+// of another user refuses it. For so long the mount is busy, and umount(2) without MNT_DETACH fails.
 //
 // The exceptions are NFS and 9p, and overlays on them, which revalidate at such a jump
 // (d_weak_revalidate) and can wait for their server: NFS for what was removed, older kernels when
@@ -65,7 +64,7 @@ func (p Process) place(name string, missing error) (Place, error) {
 	}
 	handle, err := openPlace(p.fd, name)
 	if err != nil {
-		errs := p.explainTask(name, err)
+		errs := p.explainFile(name, err)
 		if errors.Is(errs[0], ErrUnsupported) {
 			errs[0] = missing
 		}

@@ -4,13 +4,12 @@ package procns
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,7 +112,7 @@ func TestOwnPlaces(t *testing.T) {
 
 // startMounting starts a helper in a mount namespace of its own, in a user namespace if need be, and
 // gives it with its first line of output.
-func startMounting(t testing.TB, tree *FS, name, dir string) (*exec.Cmd, Process, string) {
+func startMounting(t testing.TB, tree *FS, name, dir string) (Process, string) {
 	t.Helper()
 	command := helper(name)
 	command.Env = append(command.Env, helperDir+"="+dir)
@@ -134,7 +133,7 @@ func startMounting(t testing.TB, tree *FS, name, dir string) (*exec.Cmd, Process
 	if err != nil {
 		t.Skipf("the mounts could not be made, see above: %v", err)
 	}
-	return command, p, strings.TrimSuffix(line, "\n")
+	return p, strings.TrimSuffix(line, "\n")
 }
 
 // helperDir is the directory in which a helper may mount.
@@ -160,7 +159,7 @@ func ready(text string) error {
 	return nil
 }
 
-// silent is in a filesystem that never answers. It gets there without a question: pivot_root(2)
+// silent is in a filesystem that never answers, of the user that its directory's name says. It gets there without a question: pivot_root(2)
 // moves the root and the current directory of processes, and looks only at mounts.
 func silent() error {
 	if err := mounting(); err != nil {
@@ -173,7 +172,8 @@ func silent() error {
 	if err != nil {
 		return fmt.Errorf("open /dev/fuse: %w", err)
 	}
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", device)
+	user := filepath.Base(os.Getenv(helperDir))
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%s,group_id=%s", device, user, user)
 	if err := unix.Mount("source", "silent", "fuse.silent", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		return fmt.Errorf("mount fuse: %w", err)
 	}
@@ -192,26 +192,41 @@ func silent() error {
 }
 
 func TestFilesystemThatNeverAnswers(t *testing.T) {
-	_, p, line := startMounting(t, openProc(t), "silent", t.TempDir())
-	handle := must[int](t)(strconv.Atoi(line))
-	done := make(chan error, 1)
-	go func() { // the control: it ends when the helper does
-		_, err := os.Stat("/proc/" + strconv.Itoa(p.PID) + "/cwd")
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		t.Skipf("a stat does not wait here: %v", err)
-	case <-time.After(200 * time.Millisecond):
+	for name, user := range map[string]string{"of the reader": "0", "of another user": "65534"} {
+		t.Run(name, func(t *testing.T) {
+			if user != "0" && os.Getuid() != 0 {
+				t.Skip("needs root, to mount for another user")
+			}
+			dir := filepath.Join(t.TempDir(), user)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			p, line := startMounting(t, openProc(t), "silent", dir)
+			stat := make(chan error, 1)
+			go func() { // ends when the helper does
+				_, err := os.Stat("/proc/" + strconv.Itoa(p.PID) + "/cwd")
+				stat <- err
+			}()
+			select {
+			case err := <-stat: // a FUSE answers nobody but its user
+				equal(t, []bool{user != "0", errors.Is(err, fs.ErrPermission)}, []bool{true, true})
+			case <-time.After(200 * time.Millisecond):
+				equal(t, user, "0")
+			}
+			showsSilentPlaces(t, p, must[int](t)(strconv.Atoi(line)))
+		})
 	}
-	var cwd, root, file Place
+}
+
+func showsSilentPlaces(t *testing.T, p Process, handle int) {
+	var places [3]Place
 	var all []Mount
 	finished := make(chan error, 1)
 	go func() {
 		var errs [5]error
-		cwd, errs[0] = p.Cwd()
-		root, errs[1] = p.Root()
-		file, errs[2] = p.FilePlace(handle)
+		places[0], errs[0] = p.Cwd()
+		places[1], errs[1] = p.Root()
+		places[2], errs[2] = p.FilePlace(handle)
 		_, errs[3] = p.OpenFiles(100, func(OpenFile) {})
 		errs[4] = p.Mounts(func(m Mount) bool { all = append(all, m); return true })
 		finished <- errors.Join(errs[:]...)
@@ -224,202 +239,9 @@ func TestFilesystemThatNeverAnswers(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("waits for the filesystem")
 	}
-	t.Run("shows the places in it", func(t *testing.T) {
-		mount := all[0]
-		for _, m := range all {
-			if m.FSType == "fuse.silent" {
-				mount = m
-			}
-		}
-		equal(t, []string{mount.FSType, mount.Point, mount.Source}, []string{"fuse.silent", "/", "source"})
-		for _, place := range []Place{cwd, root, file} {
-			equal(t, []any{place.MountID, place.Directory}, []any{mount.ID, true})
-		}
-	})
-	t.Run("refuses statx even the mount, or makes it wait", func(t *testing.T) {
-		t.Log(statxOf(p, handle))
-	})
-}
-
-// statxOf asks for the mount alone and with as little as possible.
-func statxOf(p Process, fd int) string {
-	answer := make(chan string, 1)
-	go func() {
-		place, err := unix.Openat(p.fd, "fd/"+strconv.Itoa(fd), unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			answer <- err.Error()
-			return
-		}
-		defer func() { _ = unix.Close(place) }()
-		var st unix.Statx_t
-		err = unix.Statx(place, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st)
-		answer <- fmt.Sprint("statx: mount ", st.Mnt_id, ", error ", err)
-	}()
-	select {
-	case text := <-answer:
-		return text
-	case <-time.After(time.Second):
-		return "statx waits"
+	mount := all[slices.IndexFunc(all, func(m Mount) bool { return m.FSType == "fuse.silent" })]
+	equal(t, []string{mount.Point, mount.Source}, []string{"/", "source"})
+	for _, place := range places {
+		equal(t, []any{place.MountID, place.Directory}, []any{mount.ID, true})
 	}
-}
-
-// stacked mounts one over another: late over base, early – which was made before – over late, and
-// beneath – which was made last – between base and upper.
-func stacked() error {
-	const moveBeneath = 0x200 // MOVE_MOUNT_BENEATH
-	if err := mounting(); err != nil {
-		return err
-	}
-	for _, dir := range []string{"early", "beneath", "x", "y"} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	attach := func(fd int, to string, flags int) error {
-		return unix.MoveMount(fd, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH|flags)
-	}
-	early, err := unix.OpenTree(unix.AT_FDCWD, "early", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("open_tree: %w", err)
-	}
-	if err := unix.Mount("late", "x", "tmpfs", 0, ""); err != nil {
-		return err
-	}
-	if err := attach(early, "x", 0); err != nil {
-		return fmt.Errorf("move_mount: %w", err)
-	}
-	if err := unix.Mount("upper", "y", "tmpfs", 0, ""); err != nil {
-		return err
-	}
-	beneath, err := unix.OpenTree(unix.AT_FDCWD, "beneath", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return err
-	}
-	if err := attach(beneath, "y", moveBeneath); err != nil {
-		return fmt.Errorf("move_mount beneath: %w", err)
-	}
-	return ready("")
-}
-
-func TestStackedMounts(t *testing.T) {
-	dir := t.TempDir()
-	_, p, _ := startMounting(t, openProc(t), "stacked", dir)
-	at := map[string]int{} // where each is in the table, by source or root
-	all := mounts(t, p)
-	for i, m := range all {
-		switch {
-		case m.Root == "/early" || m.Root == "/beneath":
-			at[m.Root[1:]] = i
-		case m.Source == "base" || m.Source == "late" || m.Source == "upper":
-			at[m.Source] = i
-		}
-	}
-	covers := func(above, below string) bool {
-		a, b := all[at[above]], all[at[below]]
-		return a.Parent == b.ID && a.Point == b.Point
-	}
-	t.Run("cover each other by parent and point", func(t *testing.T) {
-		equal(t, covers("early", "late"), true)
-		equal(t, covers("upper", "beneath"), true)
-		equal(t, covers("late", "early") || covers("beneath", "upper"), false)
-		equal(t, all[at["late"]].Parent, all[at["base"]].ID)
-		equal(t, all[at["beneath"]].Parent, all[at["base"]].ID)
-	})
-	t.Run("are in no order that tells", func(t *testing.T) {
-		t.Logf("places in the table: %v", at)
-		if !(at["upper"] < at["beneath"]) {
-			t.Error("what covers comes after what is covered, even here")
-		}
-	})
-}
-
-// seenFiles is what the helper reader could read, by the names of the methods.
-type seenFiles map[string]string
-
-// reader reads another process with few capabilities, those that its directory's name says.
-func reader() error {
-	var pid int
-	var capabilities uint32
-	if _, err := fmt.Sscan(os.Getenv(helperDir), &pid, &capabilities); err != nil {
-		return err
-	}
-	data := [2]unix.CapUserData{{Effective: capabilities, Permitted: capabilities}}
-	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0]); err != nil {
-		return fmt.Errorf("capset: %w", err)
-	}
-	tree, err := Open("/proc")
-	if err != nil {
-		return err
-	}
-	p, err := tree.Process(pid)
-	if err != nil {
-		return err
-	}
-	seen := seenFiles{}
-	say := func(name string, err error) {
-		switch {
-		case err == nil:
-			seen[name] = "read"
-		case errors.Is(err, fs.ErrPermission):
-			seen[name] = "refused"
-		default:
-			seen[name] = err.Error()
-		}
-	}
-	_, err = p.Namespace(Net)
-	say("Namespace", err)
-	say("Mounts", p.Mounts(func(Mount) bool { return true }))
-	_, err = p.OpenFiles(10, func(OpenFile) {})
-	say("OpenFiles", err)
-	_, err = p.Cwd()
-	say("Cwd", err)
-	_, err = p.Root()
-	say("Root", err)
-	_, err = p.FilePlace(0)
-	say("FilePlace", err)
-	return json.NewEncoder(os.Stdout).Encode(seen)
-}
-
-func TestReadingAnotherUser(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to start processes of other users")
-	}
-	tree := openProc(t)
-	command := exec.Command("cat")
-	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	target := start(t, tree, command)
-	read := func(t *testing.T, capabilities uint32) seenFiles {
-		t.Helper()
-		command := helper("reader")
-		command.Env = append(command.Env, fmt.Sprintf("%s=%d %d", helperDir, target.PID, capabilities))
-		output, err := command.Output()
-		if err != nil {
-			t.Skipf("the reader could not read, see above: %v", err)
-		}
-		seen := seenFiles{}
-		if err := json.Unmarshal(output, &seen); err != nil {
-			t.Fatal(err)
-		}
-		return seen
-	}
-	info, err := os.Stat(fmt.Sprintf("/proc/%d/fdinfo", target.PID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := "read"
-	if info.Mode().Perm() == 0o500 { // before 5.14
-		files = "refused"
-	}
-	t.Run("without capabilities shows mounts only", func(t *testing.T) {
-		equal(t, read(t, 0), seenFiles{"Namespace": "refused", "Mounts": "read", "OpenFiles": "refused",
-			"Cwd": "refused", "Root": "refused", "FilePlace": "refused"})
-	})
-	t.Run("with CAP_SYS_PTRACE shows all but the places of open files", func(t *testing.T) {
-		equal(t, read(t, 1<<unix.CAP_SYS_PTRACE), seenFiles{"Namespace": "read", "Mounts": "read", "OpenFiles": files,
-			"Cwd": "read", "Root": "read", "FilePlace": "refused"})
-	})
-	t.Run("with CAP_DAC_READ_SEARCH too shows everything", func(t *testing.T) {
-		equal(t, read(t, 1<<unix.CAP_SYS_PTRACE|1<<unix.CAP_DAC_READ_SEARCH), seenFiles{"Namespace": "read",
-			"Mounts": "read", "OpenFiles": "read", "Cwd": "read", "Root": "read", "FilePlace": "read"})
-	})
 }

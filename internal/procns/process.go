@@ -5,6 +5,7 @@ package procns
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Process is a handle on the directory of one process, or of one thread of it: the process that had
@@ -60,6 +61,18 @@ func (p Process) explainTask(name string, err error) []error {
 	}
 	if lost := p.lost(); lost != nil {
 		return []error{lost, err}
+	}
+	return errs
+}
+
+// explainFile is explainTask for what the mode of a directory refuses once the task has exited: all
+// of it is root's then.
+func (p Process) explainFile(name string, err error) []error {
+	errs := p.explainTask(name, err)
+	if errors.Is(errs[0], fs.ErrPermission) {
+		if lost := p.lost(); lost != nil {
+			return []error{lost, err}
+		}
 	}
 	return errs
 }
