@@ -115,7 +115,7 @@ func FuzzParseMount(f *testing.F) {
 			return
 		}
 		fields := strings.Split(string(line), " ")
-		separator := slices.Index(fields, "-")
+		separator := 6 + slices.Index(fields[6:], "-")
 		equal(t, fields[0]+" "+fields[1], strconv.Itoa(mount.ID)+" "+strconv.Itoa(mount.Parent))
 		equal(t, fields[2], strconv.FormatUint(uint64(mount.Major), 10)+":"+strconv.FormatUint(uint64(mount.Minor), 10))
 		texts := map[string]string{fields[3]: mount.Root, fields[4]: mount.Point, fields[separator+1]: mount.FSType}

@@ -98,7 +98,8 @@ func (p Process) Mounts(visit func(Mount) (more bool)) error {
 func parseMount(line []byte) (Mount, error) {
 	var mount Mount
 	var head [6][]byte
-	rest, ok := line, true
+	var ok bool
+	rest := line
 	for i := range head {
 		if head[i], rest, ok = bytes.Cut(rest, []byte{' '}); !ok {
 			return Mount{}, malformed("not a mount: too few fields", line)

@@ -229,7 +229,7 @@ func TestStackedMounts(t *testing.T) {
 	})
 	t.Run("are in no order that tells", func(t *testing.T) {
 		t.Logf("places in the table: %v", at)
-		if !(at["upper"] < at["beneath"]) {
+		if at["upper"] >= at["beneath"] {
 			t.Error("what covers comes after what is covered, even here")
 		}
 	})

@@ -284,16 +284,6 @@ func TestZombieAndVanished(t *testing.T) {
 	})
 }
 
-// readGivenUp reads what a task gives up when it exits, beside links, and gives the errors.
-func readGivenUp(p Process) []error {
-	mounts := p.Mounts(func(Mount) bool { return true })
-	_, files := p.OpenFiles(100, func(OpenFile) {})
-	_, cwd := p.Cwd()
-	_, root := p.Root()
-	_, file := p.FilePlace(0)
-	return []error{mounts, files, cwd, root, file}
-}
-
 func awaitState(t *testing.T, p Process, state byte) {
 	t.Helper()
 	for range 1000 {
