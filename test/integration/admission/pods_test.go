@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -110,7 +111,8 @@ var _ = Describe("A pod", func() {
 var _ = Describe("A debug container", func() {
 	It("is judged by itself when it is added to a pod that violates", func(ctx context.Context) {
 		n := namespace(ctx)
-		pod := podIn(n, hostPID)
+		pod := podIn(n)
+		pod.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: ptr.To(true)}
 		Expect(admin.Create(ctx, pod)).To(Succeed())
 		p := serve(ctx, policyFor(n, v1alpha1.Deny))
 		add := func(edit func(*corev1.Pod)) error {

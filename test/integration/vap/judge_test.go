@@ -90,10 +90,12 @@ volumes: [{name: logs, hostPath: {path: /var/log}}]`))).To(Succeed())
 	It("refuses debug containers in pods that have what they may not", func(ctx context.Context) {
 		pod := w.pod("web", "hostPID: true")
 		Expect(cluster.Create(ctx, pod)).To(Succeed())
-		w.enforce(ctx, w.policy(ctx, `isolation: {pid: Pod}
+		w.enforce(ctx, w.policy(ctx, `isolation: {pid: Pod, ipc: Pod}
 exemptions: [{name: tools, reason: r, namespaces: [NAMESPACE], isolation: {pid: Host}}]`))
-		Eventually(func(ctx context.Context) error { return debug(ctx, pod, "{name: d}") }).WithContext(ctx).
-			Should(MatchError(ContainSubstring("pid: spec.hostPID is true and claims Host, Pod is required: " + isolation.RemedyInPod)))
+		eventuallyRefused(ctx, w.pod("other", "hostIPC: true"))
+		Expect(dryRun(ctx, w.pod("exempt", "hostPID: true"))).To(Succeed())
+		Expect(debug(ctx, pod, "{name: d}")).To(
+			MatchError(ContainSubstring("pid: spec.hostPID is true and claims Host, Pod is required: " + isolation.RemedyInPod)))
 	})
 
 	It("judges debug containers on their own fields, and only those that are added", func(ctx context.Context) {
