@@ -83,7 +83,7 @@ func (f *few[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	list := []T{}
+	list := make([]T, 0, 4) // most have no more
 	for d.PeekKind() != jsontext.KindEndArray {
 		if len(list) > isolation.MaxListed {
 			if err := d.SkipValue(); err != nil {
