@@ -172,6 +172,11 @@ type NodeFinding struct {
 	// axis that is concerned; empty for Orphan and for an Unverified that concerns all.
 	// +optional
 	Axis Axis `json:"axis,omitempty"`
+	// portal that is open: by its name in policies, or seccomp or noNewPrivileges; empty for findings of
+	// other kinds.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Portal string `json:"portal,omitempty"`
 	// claimed is what the spec promised on the axis, where it promises anything.
 	// +optional
 	Claimed Level `json:"claimed,omitempty"`
@@ -211,7 +216,12 @@ type Evidence struct {
 	// ownInode is the namespace where the container started, for comparison.
 	// +optional
 	OwnInode int64 `json:"ownInode,omitempty"`
-	// processes is how many processes of the container were found so.
+	// processes is how many processes of the container were found so; of a Portal or Leak, how many
+	// openings.
 	// +optional
 	Processes int32 `json:"processes,omitempty"`
+	// check is a command that shows it on the node.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Check string `json:"check,omitempty"`
 }

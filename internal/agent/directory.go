@@ -2,7 +2,10 @@
 
 package agent
 
-import "github.com/bulkhead-dev/bulkhead/internal/isolation"
+import (
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
+)
 
 // Directory is what the API knows of the pods on this node.
 type Directory interface {
@@ -32,6 +35,8 @@ type Container struct {
 	Running bool
 	// Claim is what the pod's spec promises for it.
 	Claim isolation.Vector
+	// Grant is what the pod's spec asks the node for on its behalf; nil if it is not known.
+	Grant *openings.Grant
 }
 
 // index finds pods and containers of one moment.

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
 )
 
 // DefaultSandboxedHandlers are the usual RuntimeClass handlers of runtimes that give a pod a kernel
@@ -164,9 +165,13 @@ func PodOf(pod *corev1.Pod) Pod {
 	}
 	eachStatus(pod, func(s *corev1.ContainerStatus) {
 		claim, _ := isolation.ClaimOf(&pod.Spec, s.Name)
+		var granted *openings.Grant
+		if g, ok := openings.GrantOf(&pod.Spec, s.Name); ok {
+			granted = &g
+		}
 		add := func(id string, running bool) {
 			if id = bareID(id); id != "" {
-				p.Containers = append(p.Containers, Container{Name: s.Name, ID: id, Running: running, Claim: claim})
+				p.Containers = append(p.Containers, Container{Name: s.Name, ID: id, Running: running, Claim: claim, Grant: granted})
 			}
 		}
 		add(s.ContainerID, s.State.Running != nil)
@@ -221,12 +226,12 @@ func lean(o any) (any, error) {
 	case *corev1.Node:
 		o.Status = corev1.NodeStatus{NodeInfo: o.Status.NodeInfo}
 	case *corev1.Pod:
-		o.Spec.Volumes = nil
+		o.Spec.Volumes = slices.DeleteFunc(o.Spec.Volumes, func(v corev1.Volume) bool { return v.HostPath == nil })
 		leanContainers(o.Spec.InitContainers)
 		leanContainers(o.Spec.Containers)
 		for i := range o.Spec.EphemeralContainers {
 			e := &o.Spec.EphemeralContainers[i]
-			e.Env, e.EnvFrom, e.VolumeMounts, e.Command, e.Args = nil, nil, nil, nil, nil
+			e.Env, e.EnvFrom, e.Command, e.Args = nil, nil, nil, nil
 		}
 	}
 	return o, nil
@@ -235,7 +240,7 @@ func lean(o any) (any, error) {
 func leanContainers(containers []corev1.Container) {
 	for i := range containers {
 		c := &containers[i]
-		c.Env, c.EnvFrom, c.VolumeMounts, c.Command, c.Args = nil, nil, nil, nil, nil
+		c.Env, c.EnvFrom, c.Command, c.Args = nil, nil, nil, nil
 		c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle = nil, nil, nil, nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
 )
 
@@ -22,6 +23,9 @@ type LookerOptions struct {
 	// Threads is how many threads one look reads beside the processes; 0 means
 	// [DefaultThreads], a negative number none.
 	Threads int
+	// Inspect is set if containers are to be looked at closely from time to time: their mounts,
+	// privileges and open directories.
+	Inspect bool
 }
 
 // DefaultThreads bounds what a look spends on threads to some 30 ms.
@@ -45,8 +49,9 @@ type Looker struct {
 	opts LookerOptions
 	self int // the reader's own pid
 
-	homes homes
-	sweep sweep
+	homes     homes
+	sweep     sweep
+	inspector openings.Inspector
 
 	// Of the look that is being taken, and then of the last one.
 	node       procns.NodeNamespaces
@@ -56,6 +61,8 @@ type Looker struct {
 	disputed   []dispute
 	stats      Stats
 	problems   []Problem
+	// directories are the UIDs by which cgroups name pods, by container.
+	directories map[string]string
 	// refused: a link of the process at hand was refused; refusedAll: of any process;
 	// refusedInside: of one in a container. readable: another process's link was read.
 	refused, refusedAll, refusedInside, readable bool
@@ -96,6 +103,10 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	look.Containers = append(look.Containers, absent(look.Containers, x)...)
 	sortContainers(look.Containers)
 	l.disputed = a.disputed
+	l.directories = make(map[string]string, len(a.groups))
+	for _, g := range a.groups {
+		l.directories[g.at.Container] = g.at.PodUID
+	}
 	l.stats = statsOf(len(pids), look)
 	l.problems = l.selfTest()
 	return look, nil
@@ -113,7 +124,7 @@ func (l *Looker) begin(x *index) {
 
 // Observe takes a look and lets the tracker take it into account; where that needs the processes
 // outside of containers, it looks again with them. What the cgroups of processes contradict is
-// added to the findings.
+// added to the findings, and what a close look found open.
 func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.Observation, error) {
 	look, err := l.Look(now, false)
 	if err != nil {
@@ -130,6 +141,15 @@ func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.O
 		return isolation.Observation{}, fmt.Errorf("observe what was seen: %w", err)
 	}
 	observation.Findings = append(observation.Findings, disputeFindings(l.disputed, look)...)
+	if l.opts.Inspect {
+		if err := l.inspect(look); err != nil {
+			l.problems = append(l.problems, Problem{ReasonMountsUnread, isolation.Sanitize(err.Error(), 512)})
+		}
+		findings, pending := l.inspector.Findings()
+		observation.Findings = append(observation.Findings, findings...)
+		observation.Pending = observation.Pending || pending
+	}
+	isolation.SortFindings(observation.Findings)
 	return observation, nil
 }
 

@@ -57,8 +57,14 @@ func helper(t *testing.T, what string, flags uintptr, cgroup string) int {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
 	cmd.Env = []string{helperEnv + "=" + what}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+	return started(t, cmd, cgroup)
+}
+
+// started starts a helper, and returns its number once it is ready.
+func started(t *testing.T, cmd *exec.Cmd, cgroup string) int {
+	t.Helper()
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: 0}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +251,11 @@ func TestARealContainer(t *testing.T) {
 		threaded := helper(t, "thread", own, cgroup)
 		w.look(time.Second)
 		pids, findings := ofWeb(w.look(2 * time.Second))
-		same(t, pids, []int{first, threaded, threaded})
+		// Threads that Go's runtime starts from that one are where it is.
+		same(t, slices.Compact(slices.Clone(pids)), []int{first, threaded})
+		if len(pids) < 3 {
+			t.Errorf("the thread was not read: %v", pids)
+		}
 		same(t, names(findings), []string(nil))
 	})
 }

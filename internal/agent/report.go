@@ -160,14 +160,14 @@ func nodeFinding(f *isolation.Finding) v1alpha1.NodeFinding {
 	n := v1alpha1.NodeFinding{
 		Kind: f.Kind, Pod: observedPod(f.Pod),
 		Container: isolation.Sanitize(f.Container, 63), ContainerID: isolation.Sanitize(f.ContainerID, 128),
-		Axis: v1alpha1.Axis(f.Axis), Claimed: f.Claimed.API(), Observed: f.Observed.API(),
+		Axis: v1alpha1.Axis(f.Axis), Portal: isolation.Sanitize(f.Portal, 63), Claimed: f.Claimed.API(), Observed: f.Observed.API(),
 		Message: clip(f.Message, 1024),
 	}
 	if e := f.Evidence; e != nil {
 		n.Evidence = &v1alpha1.Evidence{
 			PID: int64(e.PID), TID: int64(e.TID), StartTime: int64(e.StartTime), Command: clip(e.Command, 256),
 			Inode: int64(e.Inode), Owner: isolation.Sanitize(e.Owner, 320), OwnInode: int64(e.OwnInode),
-			Processes: int32(e.Processes),
+			Processes: int32(e.Processes), Check: clip(e.Check, 128),
 		}
 	}
 	return n
@@ -185,7 +185,7 @@ func clip(s string, max int) string {
 func coreFinding(n *v1alpha1.NodeFinding) *isolation.Finding {
 	f := &isolation.Finding{
 		Kind: n.Kind, Pod: isolation.PodRef{UID: string(n.Pod.UID), Namespace: n.Pod.Namespace, Name: n.Pod.Name},
-		Container: n.Container, ContainerID: n.ContainerID, Axis: string(n.Axis), Message: n.Message,
+		Container: n.Container, ContainerID: n.ContainerID, Axis: string(n.Axis), Portal: n.Portal, Message: n.Message,
 	}
 	if e := n.Evidence; e != nil {
 		f.Evidence = &isolation.Evidence{PID: int(e.PID), TID: int(e.TID), StartTime: uint64(e.StartTime)}

@@ -125,7 +125,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		return f
 	}
-	looker := NewLooker(tree, dir, LookerOptions{SelfNamespace: o.Namespace, SelfName: o.PodName})
+	looker := NewLooker(tree, dir, LookerOptions{SelfNamespace: o.Namespace, SelfName: o.PodName, Inspect: true})
 	return run(ctx, &o, looker, dir, publisher, facts)
 }
 

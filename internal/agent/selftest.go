@@ -29,6 +29,9 @@ const (
 	ReasonNamespacesUnknown = "NodeNamespacesUnknown"
 	// ReasonReadRefused: the kernel refuses to show other processes' namespaces.
 	ReasonReadRefused = "ReadRefused"
+	// ReasonMountsUnread: the node's own mounts could not be read, so that nothing can be told of those
+	// of containers.
+	ReasonMountsUnread = "NodeMountsUnread"
 )
 
 // Problems are what the last look lacked; none if it could see everything.

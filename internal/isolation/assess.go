@@ -131,10 +131,34 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 			}
 		}
 	}
+	o.breaches = append(o.breaches, d.openings(sight.Findings)...)
 	if sight.Doubt != "" {
 		o.unverified = &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: Sanitize(sight.Doubt, 1024)}
 	}
 	return o
+}
+
+// openings are the findings of a report that breach the demand though no level does: a portal that it
+// forbids was found open, and the spec did not ask for it; or a handle leads out of a mount namespace
+// that is to be the container's own.
+func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding {
+	var out []v1alpha1.PolicyFinding
+	for i := range known {
+		n := &known[i]
+		// The report is a node's word: bounded and sanitised like any other foreign text.
+		told := Sanitize(n.Message, 512)
+		switch {
+		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal):
+			out = append(out, v1alpha1.PolicyFinding{
+				Kind: v1alpha1.Portal, Portal: n.Portal, Message: n.Portal + " was found open, which is not allowed: " + told,
+			})
+		case n.Kind == v1alpha1.Leak && d.required[Mount] == Container:
+			out = append(out, v1alpha1.PolicyFinding{
+				Kind: v1alpha1.Leak, Axis: Mount.API(), Message: "the container reaches out of its mount namespace, Container is required: " + told,
+			})
+		}
+	}
+	return out
 }
 
 // Breaches lists the axes on which the levels are known and below what the policy requires,

@@ -288,3 +288,33 @@ func TestBreachesRegardNeitherMatchNorExemptions(t *testing.T) {
 		t.Errorf("breaches %v", got)
 	}
 }
+
+func TestWhatWasFoundOpenBreachesPoliciesThatForbidIt(t *testing.T) {
+	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
+		{Kind: v1alpha1.Portal, Portal: "runtimeSockets", Message: "a socket\n"},
+		{Kind: v1alpha1.Portal, Portal: "seccomp", Message: "no filter"},
+		{Kind: v1alpha1.Portal, Portal: "", Message: "nothing"},
+		{Kind: v1alpha1.Leak, Message: "cwd"},
+	}}
+	for spec, want := range map[string][]string{
+		"portals: {privileged: Forbid}\nisolation: {pid: Container}": nil,
+		"portals: {runtimeSockets: Forbid}":                          {`Portal runtimeSockets: runtimeSockets was found open, which is not allowed: a socket\n`},
+		"isolation: {mount: Container}":                              {"Leak mount: the container reaches out of its mount namespace, Container is required: cwd"},
+		"isolation: {mount: Host}":                                   nil,
+		"portals: {runtimeSockets: Forbid}\nexemptions: [{name: e, reason: r, namespaces: [shop], portals: {runtimeSockets: Allow}}]": nil,
+	} {
+		t.Run(spec, func(t *testing.T) {
+			a := policy(t, spec).Assess(subject(t, ""), sight)
+			var got []string
+			for _, f := range a.Findings {
+				got = append(got, string(f.Kind)+" "+string(f.Axis)+f.Portal+": "+f.Message)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if breached := a.Class == isolation.Breached; breached != (want != nil) || a.Verified == breached {
+				t.Errorf("class %d, verified %t", a.Class, a.Verified)
+			}
+		})
+	}
+}

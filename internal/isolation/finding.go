@@ -19,6 +19,8 @@ type Finding struct {
 	Container, ContainerID string
 	// Axis that is concerned, by its name; empty if none or all are.
 	Axis string
+	// Portal that is concerned: by its name in policies, seccomp or noNewPrivileges; empty if none is.
+	Portal string
 	// Claimed and Observed; None where nothing is claimed or observed.
 	Claimed, Observed Level
 	// Message is one sentence, sanitised.
@@ -40,12 +42,14 @@ type Evidence struct {
 	OwnInode uint64
 	// Processes is how many of the container's processes were found so.
 	Processes int
+	// Check is a command that shows it on the node, of nothing but numbers and names of files of /proc.
+	Check string
 }
 
 // Key identifies the finding across looks: what is wrong, with whom, where. Evidence is not part
 // of it, for a process that forks keeps the finding the same.
 func (f *Finding) Key() string {
-	return string(f.Kind) + "|" + f.Pod.UID + "|" + f.ContainerID + "|" + f.Axis
+	return string(f.Kind) + "|" + f.Pod.UID + "|" + f.ContainerID + "|" + f.Axis + f.Portal
 }
 
 // severity orders kinds, worst first.
@@ -63,8 +67,8 @@ func Severity(k v1alpha1.FindingKind) int {
 	return len(severity)
 }
 
-// sortFindings puts the worst first, in an order that does not change from look to look.
-func sortFindings(f []Finding) {
+// SortFindings puts the worst first, in an order that does not change from look to look.
+func SortFindings(f []Finding) {
 	slices.SortFunc(f, func(x, y Finding) int {
 		return cmp.Or(
 			cmp.Compare(Severity(x.Kind), Severity(y.Kind)),
@@ -101,7 +105,7 @@ func startFinding(c *ContainerLook, a Axis, p *Process, s seen) Finding {
 	}
 	f.Evidence = evidenceOf(p, s, seen{})
 	f.Message = processName(p) + " is in " + place(a, s)
-	if p == c.first() {
+	if p == c.First() {
 		f.Message = "first " + f.Message
 	}
 	if c.Claim[a] != None {
@@ -129,7 +133,7 @@ func unverifiedFinding(c *ContainerLook, observed Level, axis, reason string) Fi
 func orphanFinding(c *ContainerLook) Finding {
 	f := Finding{Kind: v1alpha1.Orphan, Pod: c.Pod, Container: c.Name, ContainerID: c.ID}
 	f.Message = Sanitize(c.Stray, 512)
-	if p := c.first(); p != nil {
+	if p := c.First(); p != nil {
 		f.Evidence = evidenceOf(p, seen{}, seen{})
 		f.Evidence.Processes = len(c.Processes)
 	}

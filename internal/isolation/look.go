@@ -145,9 +145,9 @@ func (c *ContainerLook) String() string {
 	return "container " + Sanitize(c.ID, 64)
 }
 
-// first is the container's first process: the oldest whose parent is outside of it; nil if it
+// First is the container's first process: the oldest whose parent is outside of it; nil if it
 // has no process. Processes that `exec` brings in have a parent outside too, but are younger.
-func (c *ContainerLook) first() *Process {
+func (c *ContainerLook) First() *Process {
 	var first, oldest *Process
 	for i := range c.Processes {
 		p := &c.Processes[i]

@@ -146,7 +146,7 @@ func claimantsOf(look *Look, names []ContainerLook, before *memory) []claimant {
 	var all []claimant
 	for i := range look.Containers {
 		c := &look.Containers[i]
-		first := c.first()
+		first := c.First()
 		for j := range c.Processes {
 			p := &c.Processes[j]
 			switch {

@@ -94,6 +94,16 @@ func portalsOf(p *v1alpha1.Portals) (portals, error) {
 	return out, errors.Join(errs...)
 }
 
+// judges tells whether the policy speaks of the portal of that name.
+func (p *portals) judges(name string) bool {
+	for i := range portalChecks {
+		if portalChecks[i].name == name {
+			return portalChecks[i].judged(p)
+		}
+	}
+	return false
+}
+
 // openedBy is p with what an exemption opens in addition.
 func (p portals) openedBy(e *v1alpha1.ExemptPortals) portals {
 	if e == nil {

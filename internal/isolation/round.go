@@ -37,7 +37,7 @@ func (r *round) add(f Finding) {
 // container observes one container: its first process, then how the others differ from it.
 func (r *round) container(c *ContainerLook) ObservedContainer {
 	oc := ObservedContainer{ContainerLook: c}
-	first := c.first()
+	first := c.First()
 	if first == nil {
 		if c.Expected {
 			r.unseen(c, &oc)

@@ -20,6 +20,10 @@ func ProcPlaces() []string { return slices.Clone(procPlaces) }
 // hold them.
 func RuntimeSocketPlaces() []string { return slices.Clone(runtimeSocketPlaces) }
 
+// ReachesRuntimeSockets tells whether a path of the node is one of [RuntimeSocketPlaces], is in one or
+// holds one.
+func ReachesRuntimeSockets(hostPath string) bool { return reaches(hostPath, runtimeSocketPlaces) }
+
 // CapabilityNames are the names of capabilities as they are compared: upper case, without CAP_.
 func CapabilityNames(list []v1alpha1.Capability) []string { return capabilityNames(list) }
 

@@ -102,7 +102,7 @@ func (t *Tracker) Observe(look *Look) (Observation, error) {
 	for i := range r.out.Pods {
 		r.out.Pods[i].Levels.admit()
 	}
-	sortFindings(r.out.Findings)
+	SortFindings(r.out.Findings)
 	r.after.remember(look, r.owners)
 	t.memory = r.after
 	return r.out, nil

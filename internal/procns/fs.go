@@ -95,6 +95,9 @@ func (f *FS) PIDs() ([]int, error) {
 	return pids, nil
 }
 
+// Has tells whether the tree has an entry of that name beside the processes: a kernel need not have all.
+func (f *FS) Has(name string) bool { return exists(f.fd, name) }
+
 // numbers lists the numeric directories of an open directory.
 func (f *FS) numbers(fd int) ([]int, error) {
 	var numbers []int

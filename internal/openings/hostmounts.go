@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+/*
+Parts of the node's file systems that are mounted in a container, against the volumes of its spec.
+
+Passes: what a volume of the spec explains, by its path or by where it is mounted (a symbolic link on
+the node or in the image changes one of them); the pod's folder of the kubelet, and what the runtime
+keeps for the pod's containers, which hold all other volumes; the devices that every container has; what
+a device plugin brings, unless it is a part of the node that no plugin needs.
+
+	mountinfo: major:minor, root, mount point, options, shared:, master:
+*/
+
+// hostMounts are the parts of the node that the container has and its spec does not ask for.
+func (c *Container) hostMounts(n *Node, pods map[string]isolation.PodRef) []opening {
+	var out []opening
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		if !n.Has(m.Device) || perNamespace(m, c.Grant) {
+			continue
+		}
+		paths := n.paths(m)
+		if m.Point == "/" {
+			// The image's file system. Runtimes keep images where they like, but not there.
+			if slices.Contains(paths, "/") {
+				out = append(out, c.ofMount("hostPaths", m, "the container's root is the node's"))
+			}
+			continue
+		}
+		granted := c.Grant.explains(m.Point, paths)
+		switch {
+		case granted != nil:
+			out = append(out, c.asGranted(n, m, granted)...)
+		case slices.ContainsFunc(paths, func(p string) bool { return c.keeps(p, pods) }):
+			out = append(out, c.travels(n, m, true)...)
+		case everybodys(m), c.Grant.Privileged && slices.ContainsFunc(paths, isDevice),
+			c.Grant.HostIPC && m.Point == "/dev/shm" && slices.Contains(paths, "/dev/shm"),
+			c.Grant.Plugins && !slices.ContainsFunc(paths, private):
+		default:
+			out = append(out, c.ungranted(m, paths))
+		}
+	}
+	return out
+}
+
+// perNamespace tells whether a mount is of a file system of which every namespace has its own view, so
+// that the same number says nothing: sysfs belongs to network namespaces, mqueue to ipc namespaces, and
+// a control group's mount shows what its root says. A /proc belongs to a pid namespace.
+func perNamespace(m *Mount, g *Grant) bool {
+	switch m.FSType {
+	case "sysfs", "cgroup", "cgroup2", "mqueue":
+		return true
+	case "proc":
+		return m.Root != "/" || m.Point == "/proc" && g.HostPID
+	}
+	return false
+}
+
+// explains finds the volume that accounts for a mount; nil if none does.
+func (g *Grant) explains(point string, paths []string) *GrantedMount {
+	var found *GrantedMount
+	for i := range g.Mounts {
+		m := &g.Mounts[i]
+		byPoint := within(point, m.Point)
+		byPath := m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return within(p, m.HostPath) })
+		if (byPoint || byPath) && (found == nil || point == m.Point) {
+			found = m
+		}
+	}
+	return found
+}
+
+// asGranted are the ways in which a mount is more than its volume.
+func (c *Container) asGranted(n *Node, m *Mount, g *GrantedMount) []opening {
+	var out []opening
+	// What is mounted below a volume stays writable, unless the spec says recursiveReadOnly.
+	if g.ReadOnly && !m.ReadOnly && m.Point == g.Point {
+		out = append(out, c.ofMount("hostPaths", m, "the volume at "+shown(m.Point)+" is writable, and the spec says readOnly"))
+	}
+	return append(out, c.travels(n, m, !g.Propagation)...)
+}
+
+// travels tells of a mount that shares a peer group with the node: what is mounted on one side comes to the
+// other (mount_namespaces(7)).
+func (c *Container) travels(n *Node, m *Mount, forbidden bool) []opening {
+	switch {
+	case forbidden && m.Shared != 0 && n.groups[m.Shared]:
+		return []opening{c.ofMount("mountPropagation", m, "what is mounted below "+shown(m.Point)+" appears on the node, and the spec does not ask for mount propagation")}
+	case forbidden && m.Master != 0 && n.groups[m.Master]:
+		return []opening{c.ofMount("mountPropagation", m, "what the node mounts appears below "+shown(m.Point)+", and the spec does not ask for mount propagation")}
+	}
+	return nil
+}
+
+// keeps tells whether a folder of the node is the kubelet's or the runtime's for this pod. The kubelet has
+// one for each pod, below pods/UID wherever its root is; runtimes have one for each container and
+// sandbox, by its ID.
+func (c *Container) keeps(p string, pods map[string]isolation.PodRef) bool {
+	elements := strings.Split(p, "/")
+	for i, e := range elements {
+		if i == 0 {
+			continue
+		}
+		before := elements[i-1]
+		if before == "pods" && e != "" && (e == c.Pod.UID || e == c.Directory) {
+			return true
+		}
+		if !isID(e) {
+			continue
+		}
+		if pod, known := pods[e]; known {
+			return e == c.ID || c.of(pod)
+		}
+		// A sandbox may have no process, and then its ID is not known.
+		if before == "sandboxes" || before == "overlay-containers" {
+			return true
+		}
+	}
+	return false
+}
+
+// isID tells whether it looks like a container's ID: 64 hexadecimal digits.
+func isID(e string) bool {
+	return len(e) == 64 && strings.Trim(e, "0123456789abcdef") == ""
+}
+
+// everybodys tells whether a mount is one of the devices that every container has (OCI runtime
+// specification, config-linux.md, default devices). In a user namespace they cannot be made, and are
+// mounted from the node.
+func everybodys(m *Mount) bool {
+	if m.FSType != "devtmpfs" {
+		return false
+	}
+	switch m.Root {
+	case "/null", "/zero", "/full", "/random", "/urandom", "/tty":
+		return path.Dir(m.Point) == "/dev" || within(m.Point, "/proc")
+	}
+	return false
+}
+
+func isDevice(p string) bool { return within(p, "/dev") }
+
+// private tells whether a path shows what no plugin needs to bring: the node's root and settings, its
+// users, other pods, or who commands it.
+func private(p string) bool {
+	for _, place := range []string{"/etc", "/root", "/home", "/boot", "/proc", "/var/lib/kubelet"} {
+		if within(p, place) || within(place, p) {
+			return true
+		}
+	}
+	return isolation.ReachesRuntimeSockets(p)
+}
+
+// ungranted is a mount that nothing explains.
+func (c *Container) ungranted(m *Mount, paths []string) opening {
+	what, portal := "a part of the node ("+shown(m.Root)+" of a file system that it mounts elsewhere)", "hostPaths"
+	if len(paths) > 0 {
+		what = "the node's " + shown(paths[0])
+	}
+	switch {
+	case m.FSType == "proc":
+		portal = "procMount"
+	case slices.ContainsFunc(paths, isolation.ReachesRuntimeSockets):
+		portal, what = "runtimeSockets", what+", where sockets that command the container runtime or the kubelet are,"
+	case slices.ContainsFunc(paths, isDevice), m.FSType == "devpts":
+		portal = "devices"
+	}
+	return c.ofMount(portal, m, what+" is mounted at "+shown(m.Point)+", and no volume of the spec accounts for it")
+}

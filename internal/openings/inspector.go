@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings
+
+import (
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// Every so often a container is looked at again.
+const Every = time.Minute
+
+// Inspector turns inspections into findings. It remembers what a second one must confirm: a runtime's
+// own process is in the container's cgroup before it has set up what the container will see, and every
+// exec starts so. It is not for concurrent use.
+type Inspector struct {
+	containers map[string]*inspected
+}
+
+// inspected is what is known of a container.
+type inspected struct {
+	pod      isolation.PodRef
+	at       time.Time
+	mounts   []int
+	since    map[suspicion]time.Time
+	findings []isolation.Finding
+	pending  bool
+}
+
+// suspicion is an opening of one process.
+type suspicion struct {
+	kind          v1alpha1.FindingKind
+	portal, place string
+	pid           int
+	start         uint64
+}
+
+// Due tells whether a container should be looked at: it is new, what was seen must be confirmed, or the
+// last time was long ago. Containers that came together are not all looked at together for ever: the
+// spread is some seconds by their IDs.
+func (s *Inspector) Due(id string, now time.Time) bool {
+	c := s.containers[id]
+	switch {
+	case c == nil:
+		return true
+	case c.pending:
+		return now.Sub(c.at) >= isolation.ConfirmAfter
+	default:
+		return now.Sub(c.at) >= Every-spread(id)
+	}
+}
+
+// spread is between 0 and 10 s.
+func spread(id string) time.Duration {
+	if len(id) == 0 {
+		return 0
+	}
+	return time.Duration(id[len(id)-1]%10) * time.Second
+}
+
+// Inspect takes a look into account, and forgets the containers that are no more.
+func (s *Inspector) Inspect(i *Inspection) {
+	before := s.containers
+	s.containers = make(map[string]*inspected, len(i.Pods))
+	for id := range i.Pods {
+		if c := before[id]; c != nil {
+			s.containers[id] = c
+		}
+	}
+	for j := range i.Containers {
+		c := &i.Containers[j]
+		s.containers[c.ID] = &inspected{pod: c.Pod, at: i.At, mounts: c.MountIDs, since: map[suspicion]time.Time{}}
+	}
+	owners := s.owners()
+	for j := range i.Containers {
+		c := &i.Containers[j]
+		s.containers[c.ID].take(i, c, before[c.ID], owners)
+	}
+}
+
+// owners tells of the mounts that are no node's whose they are.
+func (s *Inspector) owners() map[int]isolation.PodRef {
+	owners := make(map[int]isolation.PodRef)
+	for _, c := range s.containers {
+		for _, id := range c.mounts {
+			owners[id] = c.pod
+		}
+	}
+	return owners
+}
+
+// take is what one container showed. There is one finding for each kind and portal.
+func (s *inspected) take(i *Inspection, c *Container, before *inspected, owners map[int]isolation.PodRef) {
+	if c.Unread != "" {
+		s.findings = append(s.findings, c.finding(v1alpha1.Unverified, "", isolation.Sanitize(c.Unread, 512)))
+	}
+	for _, o := range i.openings(c, owners) {
+		key := suspicion{o.kind, o.portal, o.place, o.by.PID, o.by.StartTime}
+		since := i.At
+		if before != nil {
+			if first, known := before.since[key]; known {
+				since = first
+			}
+		}
+		s.since[key] = since
+		if i.At.Sub(since) < isolation.ConfirmAfter {
+			s.pending = true
+			continue
+		}
+		s.findings = c.tell(s.findings, &o)
+	}
+}
+
+// Findings are what is confirmed, of all containers; pending is set if something must be confirmed yet.
+func (s *Inspector) Findings() (findings []isolation.Finding, pending bool) {
+	for _, c := range s.containers {
+		findings = append(findings, c.findings...)
+		pending = pending || c.pending
+	}
+	return findings, pending
+}
+
+// tell adds an opening to the findings of its container: to the one of its portal, if there is one.
+func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Finding {
+	for i := range own {
+		if own[i].Kind == o.kind && own[i].Portal == o.portal {
+			own[i].Evidence.Processes++
+			if n := own[i].Evidence.Processes; n <= maxTold {
+				own[i].Message += "; " + o.text
+			}
+			return own
+		}
+	}
+	f := c.finding(o.kind, o.portal, o.text)
+	f.Evidence = &isolation.Evidence{
+		PID: o.by.PID, StartTime: o.by.StartTime, Command: isolation.Sanitize(o.by.Command, 64), Processes: 1, Check: o.check,
+	}
+	return append(own, f)
+}
+
+// maxTold is how many openings of one portal a message tells.
+const maxTold = 3
+
+func (c *Container) finding(kind v1alpha1.FindingKind, portal, message string) isolation.Finding {
+	return isolation.Finding{Kind: kind, Pod: c.Pod, Container: c.Name, ContainerID: c.ID, Portal: portal, Message: message}
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings
+
+import (
+	"strconv"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+/*
+Handles that lead out of a container: a working directory, a root or something open that is on a mount
+of the node or of another pod. Who has one walks on from there, whatever namespaces it is in
+(CVE-2024-21626).
+
+The number of a mount is one of the whole machine's, and a mount is in one mount namespace. Pipes and
+sockets are on mounts of nobody. What a process has open that left the container's mount namespace
+is that escape, and not another finding.
+
+Not every open file of the node is a leak: runtimes hand down standard input and output, and terminals. Of
+these only directories count.
+
+	cwd, root, fdinfo: flags, mnt_id
+*/
+
+// leaks are the handles of a container's processes that lead to the node or into another pod.
+func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
+	var out []opening
+	for j := range c.Processes {
+		p := &c.Processes[j]
+		if p.Outside {
+			continue
+		}
+		for _, h := range p.Handles {
+			where := "the node"
+			fsType, nodes := n.types[h.MountID]
+			if !h.Directory && (standard[h.What] || fsType == "devtmpfs" || fsType == "devpts") {
+				continue
+			}
+			if !nodes {
+				pod, known := owners[h.MountID]
+				if !known || c.of(pod) {
+					continue
+				}
+				where = pod.String()
+			}
+			text := h.What + " of process " + strconv.Itoa(p.PID) + ` ("` + shown(p.Command) + `") is on a mount of ` + where
+			if h.Path != "" {
+				text += ": " + shown(h.Path)
+			}
+			out = append(out, opening{
+				kind: v1alpha1.Leak, portal: "", place: strconv.Itoa(p.PID) + "/" + h.What, text: text, by: p,
+				check: checkOf(p.PID, h.What),
+			})
+		}
+	}
+	return out
+}
+
+// standard are the open files that whoever starts a container chooses.
+var standard = map[string]bool{"fd/0": true, "fd/1": true, "fd/2": true}
+
+func checkOf(pid int, what string) string {
+	at := "/proc/" + strconv.Itoa(pid) + "/"
+	if what == "cwd" || what == "root" {
+		return "readlink " + at + what
+	}
+	return "grep mnt_id " + at + "fdinfo/" + what[len("fd/"):]
+}

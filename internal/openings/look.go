@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings
+
+import (
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// Inspection is what one close look at some containers of a node showed.
+type Inspection struct {
+	At   time.Time
+	Node *Node
+	// Pods tells of all containers on the node, by their IDs, whose they are, sandboxes included.
+	Pods map[string]isolation.PodRef
+	// Containers are those that were looked at.
+	Containers []Container
+}
+
+// Container is what was read of one container.
+type Container struct {
+	Pod isolation.PodRef
+	// Name in the spec and ID as the runtime names it.
+	Name, ID string
+	// Directory is the UID by which the kubelet and the cgroups name the pod, that of a static pod
+	// is not the API's; empty if it is not known.
+	Directory string
+	// Grant is what the spec asks for; nil if it is not known, and then nothing can be too much.
+	Grant *Grant
+	// Unread is the reason why not all was read; empty if all was.
+	Unread string
+	// Mounts are those of the first process whose file system the node mounts as well, or that are at
+	// one of [Points]; MountIDs are all of them.
+	Mounts   []Mount
+	MountIDs []int
+	// Processes, the first process first.
+	Processes []Process
+}
+
+// Process is what was read of a process.
+type Process struct {
+	PID       int
+	StartTime uint64
+	// Command is the process's comm: chosen by the process, to be sanitised before it is shown.
+	Command string
+	// Capabilities is the union of all of its sets, the bounding set included.
+	Capabilities Capabilities
+	// NoNewPrivileges and Filtered are as in /proc/PID/status.
+	NoNewPrivileges, Filtered bool
+	// Outside is set if its mount namespace is not below the container's own: then all that it has
+	// open is elsewhere, which is another finding.
+	Outside bool
+	// Handles are its working directory, its root and what it has open, one for each mount.
+	Handles []Handle
+}
+
+// Handle is a place that a process has open.
+type Handle struct {
+	// What it is: "cwd", "root", or "fd/7".
+	What string
+	// MountID is the mount that it is on, as in mountinfo.
+	MountID int
+	// Path is the text of the link, if it could be read.
+	Path string
+	// Directory is set if it is known to be a directory, or to name a place in another way (O_PATH).
+	// Nothing but the mode in which a file was opened tells that without further privileges.
+	Directory bool
+}
+
+// Points are where mounts are read whatever they show: what covers parts of /proc and /sys.
+func Points(point string) bool {
+	return point == "/" || within(point, "/proc") || within(point, "/sys")
+}
+
+// of tells whether a container is of the pod.
+func (c *Container) of(pod isolation.PodRef) bool { return c.Pod.UID != "" && c.Pod.UID == pod.UID }

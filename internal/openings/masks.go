@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+/*
+The masks of /proc and /sys, which a runtime mounts over what would let a container read the node's
+memory or keys, or set the kernel. runc's CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 are cases in
+which they were elsewhere, CVE-2019-16884 one in which /proc was something else.
+
+A mask counts if it lies on the /proc that is seen: a second /proc mounted over the first has none.
+
+	mountinfo: mount point, parent, type, root, options
+*/
+
+// hidden are entries of /proc that are covered by the null device or by an empty folder, readOnly those
+// that may be read and not written. All runtimes do so since 2018 (Moby, oci/defaults.go; containerd,
+// pkg/oci/spec.go); what only some hide is not missed.
+var (
+	hidden   = []string{"kcore", "keys", "timer_list", "sched_debug", "latency_stats", "timer_stats", "acpi", "scsi"}
+	readOnly = []string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+)
+
+// ProcEntries are the entries of /proc that runtimes cover. A kernel need not have all of them, and what is
+// not there has no mask.
+func ProcEntries() []string { return append(append([]string(nil), hidden...), readOnly...) }
+
+// masks are the parts of /proc and /sys that are open though the spec does not ask for that.
+func (c *Container) masks(n *Node, t *table) []opening {
+	var out []opening
+	if !c.Grant.Unmasked && c.Grant.explains("/proc", nil) == nil {
+		out = append(out, c.procMasks(n, t)...)
+	}
+	if c.Grant.Privileged {
+		return out
+	}
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		kernels := m.FSType == "sysfs" || m.FSType == "cgroup" || m.FSType == "cgroup2"
+		if !kernels || m.ReadOnly || !within(m.Point, "/sys") || c.Grant.explains(m.Point, nil) != nil || t.top(m.Point) != m {
+			continue
+		}
+		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable: there the kernel is told which programs to start"))
+	}
+	return out
+}
+
+func (c *Container) procMasks(n *Node, t *table) []opening {
+	proc := t.top("/proc")
+	if proc == nil {
+		return []opening{c.ofProc("nothing is mounted at /proc")}
+	}
+	if proc.FSType != "proc" || proc.Root != "/" {
+		return []opening{c.ofMount("procMount", proc, "/proc is no procfs but "+shown(proc.FSType)+" (CVE-2019-16884)")}
+	}
+	var bare []string
+	for _, name := range hidden {
+		if n.entries[name] && !covers(t.on(proc, "/proc/"+name)) {
+			bare = append(bare, "/proc/"+name)
+		}
+	}
+	for _, name := range readOnly {
+		m := t.on(proc, "/proc/"+name)
+		if n.entries[name] && (m == nil || !m.ReadOnly) && !covers(m) {
+			bare = append(bare, "/proc/"+name)
+		}
+	}
+	if len(bare) == 0 {
+		return nil
+	}
+	return []opening{c.ofProc("no mask is on " + strings.Join(bare, ", "))}
+}
+
+// covers tells whether a mount hides what is below: it is the null device, or an empty folder that
+// stays empty.
+func covers(m *Mount) bool {
+	switch {
+	case m == nil:
+		return false
+	case m.FSType == "tmpfs" && m.Root == "/":
+		return m.ReadOnly
+	default:
+		return (m.FSType == "tmpfs" || m.FSType == "devtmpfs") && path.Base(m.Root) == "null"
+	}
+}
+
+// ofProc is an opening by what is not mounted.
+func (c *Container) ofProc(text string) opening {
+	first := &c.Processes[0]
+	return opening{
+		kind: v1alpha1.Portal, portal: "procMount", place: "/proc", text: text, by: first,
+		check: "grep ' /proc' /proc/" + strconv.Itoa(first.PID) + "/mountinfo",
+	}
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package openings_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
+)
+
+const (
+	podUID   = "11111111-2222-3333-4444-555555555555"
+	otherUID = "99999999-2222-3333-4444-555555555555"
+)
+
+var (
+	ownID     = strings.Repeat("a", 64)
+	sandboxID = strings.Repeat("b", 64)
+	otherID   = strings.Repeat("c", 64)
+	unknownID = strings.Repeat("d", 64)
+
+	disk    = openings.Device{Major: 8, Minor: 1}
+	run     = openings.Device{Minor: 20}
+	procfs  = openings.Device{Minor: 21}
+	udev    = openings.Device{Minor: 5}
+	overlay = openings.Device{Minor: 50}
+	own     = openings.Device{Minor: 99} // a file system that the container alone has
+)
+
+// node is what the node mounts.
+func node() *openings.Node {
+	return openings.NodeOf([]openings.Mount{
+		{ID: 1, Device: disk, Root: "/", Point: "/", FSType: "ext4", Shared: 1},
+		{ID: 2, Parent: 1, Device: run, Root: "/", Point: "/run", FSType: "tmpfs", Shared: 2},
+		{ID: 3, Parent: 1, Device: procfs, Root: "/", Point: "/proc", FSType: "proc"},
+		{ID: 4, Parent: 1, Device: udev, Root: "/", Point: "/dev", FSType: "devtmpfs"},
+		{ID: 5, Parent: 2, Device: overlay, Root: "/", Point: "/run/containerd/io.containerd.runtime.v2.task/k8s.io/" + ownID + "/rootfs", FSType: "overlay"},
+	}, openings.ProcEntries())
+}
+
+// mounts are those that containerd gives every container.
+func mounts() []openings.Mount {
+	all := []openings.Mount{
+		{ID: 100, Parent: 90, Device: overlay, Root: "/", Point: "/", FSType: "overlay"},
+		{ID: 101, Parent: 100, Device: openings.Device{Minor: 60}, Root: "/", Point: "/proc", FSType: "proc"},
+		{ID: 102, Parent: 100, Device: own, Root: "/", Point: "/dev", FSType: "tmpfs"},
+		{ID: 103, Parent: 100, Device: openings.Device{Minor: 22}, Root: "/", Point: "/sys", FSType: "sysfs", ReadOnly: true},
+		{ID: 104, Parent: 103, Device: openings.Device{Minor: 23}, Root: "/", Point: "/sys/fs/cgroup", FSType: "cgroup2", ReadOnly: true},
+		{ID: 105, Parent: 100, Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/etc-hosts", Point: "/etc/hosts", FSType: "ext4"},
+		{ID: 106, Parent: 100, Device: run, Root: "/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandboxID + "/shm", Point: "/dev/shm", FSType: "tmpfs"},
+		{ID: 107, Parent: 100, Device: disk, Root: "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + unknownID + "/hostname", Point: "/etc/hostname", FSType: "ext4"},
+	}
+	for i, name := range openings.ProcEntries() {
+		m := openings.Mount{ID: 200 + i, Parent: 101, Device: own, Root: "/null", Point: "/proc/" + name, FSType: "tmpfs"}
+		switch name {
+		case "acpi", "scsi":
+			m.Root, m.ReadOnly = "/", true
+		case "bus", "fs", "irq", "sys", "sysrq-trigger":
+			m.Root, m.FSType, m.Device, m.ReadOnly = "/"+name, "proc", openings.Device{Minor: 60}, true
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// container is one as containerd makes it, for a container that asks for nothing.
+func container(edits ...func(*openings.Container)) openings.Container {
+	c := openings.Container{
+		Pod: isolation.PodRef{UID: podUID, Namespace: "shop", Name: "web"}, Name: "app", ID: ownID, Directory: podUID,
+		Grant: &openings.Grant{Capabilities: openings.DefaultCapabilities}, Mounts: mounts(), MountIDs: []int{100, 101, 102},
+		Processes: []openings.Process{{PID: 4711, StartTime: 7, Command: "app", Capabilities: openings.DefaultCapabilities}},
+	}
+	for _, edit := range edits {
+		edit(&c)
+	}
+	return c
+}
+
+func with(m openings.Mount) func(*openings.Container) {
+	return func(c *openings.Container) {
+		m.ID, m.Parent = 900, 100
+		c.Mounts = append(c.Mounts, m)
+	}
+}
+
+func granting(edit func(*openings.Grant)) func(*openings.Container) {
+	return func(c *openings.Container) { edit(c.Grant) }
+}
+
+func first(edit func(*openings.Process)) func(*openings.Container) {
+	return func(c *openings.Container) { edit(&c.Processes[0]) }
+}
+
+// found are the findings after two looks, each with its kind, portal and message.
+func found(t *testing.T, containers ...openings.Container) []string {
+	t.Helper()
+	var s openings.Inspector
+	at := time.Unix(1_800_000_000, 0)
+	i := &openings.Inspection{At: at, Node: node(), Containers: containers, Pods: map[string]isolation.PodRef{
+		ownID:     {UID: podUID, Namespace: "shop", Name: "web"},
+		sandboxID: {UID: podUID, Namespace: "shop", Name: "web"},
+		otherID:   {UID: otherUID, Namespace: "shop", Name: "other"},
+	}}
+	s.Inspect(i)
+	early, pending := s.Findings()
+	for _, f := range early {
+		if f.Kind != "Unverified" {
+			t.Errorf("found before it was confirmed: %v", f)
+		}
+	}
+	i.At = at.Add(isolation.ConfirmAfter)
+	s.Inspect(i)
+	findings, still := s.Findings()
+	if still || pending != (len(findings) > len(early)) {
+		t.Errorf("pending %t, then %t, with %d findings", pending, still, len(findings))
+	}
+	var out []string
+	for _, f := range findings {
+		out = append(out, strings.TrimSpace(string(f.Kind)+" "+f.Portal)+": "+f.Message)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("found:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestAnOrdinaryContainerHasNoOpenings(t *testing.T) {
+	expect(t, found(t, container()))
+}
+
+func TestPartsOfTheNodeThatNoVolumeAccountsFor(t *testing.T) {
+	const no = ", and no volume of the spec accounts for it"
+	for name, c := range map[string]struct {
+		mount openings.Mount
+		want  string
+	}{
+		"a folder":         {openings.Mount{Device: disk, Root: "/etc", Point: "/host/etc", FSType: "ext4"}, "Portal hostPaths: the node's /etc is mounted at /host/etc" + no},
+		"the root":         {openings.Mount{Device: disk, Root: "/", Point: "/host", FSType: "ext4"}, "Portal runtimeSockets: the node's /, where sockets that command the container runtime or the kubelet are, is mounted at /host" + no},
+		"a socket":         {openings.Mount{Device: run, Root: "/containerd/containerd.sock", Point: "/s", FSType: "tmpfs"}, "Portal runtimeSockets: the node's /run/containerd/containerd.sock, where sockets that command the container runtime or the kubelet are, is mounted at /s" + no},
+		"a device":         {openings.Mount{Device: udev, Root: "/sda", Point: "/dev/sda", FSType: "devtmpfs"}, "Portal devices: the node's /dev/sda is mounted at /dev/sda" + no},
+		"a device of all":  {openings.Mount{Device: udev, Root: "/null", Point: "/dev/null", FSType: "devtmpfs"}, ""},
+		"its /proc":        {openings.Mount{Device: procfs, Root: "/", Point: "/host/proc", FSType: "proc"}, "Portal procMount: the node's /proc is mounted at /host/proc" + no},
+		"another pod's":    {openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + otherUID + "/volumes/x", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /var/lib/kubelet/pods/" + otherUID + "/volumes/x is mounted at /x" + no},
+		"its pod's":        {openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/volumes/x", Point: "/x", FSType: "ext4"}, ""},
+		"another sandbox":  {openings.Mount{Device: disk, Root: "/var/lib/containerd/sandboxes/" + otherID + "/x", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /var/lib/containerd/sandboxes/" + otherID[:40] + "..."},
+		"a removed folder": {openings.Mount{Device: disk, Root: "/root/x//deleted", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /root/x is mounted at /x" + no},
+		"text that is hostile": {openings.Mount{Device: disk, Root: "/a\n\x1b[2J", Point: "/b\n- forged", FSType: "ext4"},
+			`Portal hostPaths: the node's /a\n\x1b[2J is mounted at /b\n- forged` + no},
+		"a file system of its own": {openings.Mount{Device: own, Root: "/", Point: "/data", FSType: "tmpfs"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := found(t, container(with(c.mount)))
+			if prefix, cut := strings.CutSuffix(c.want, "..."); cut && len(got) == 1 && strings.HasPrefix(got[0], prefix) {
+				return
+			}
+			if c.want == "" {
+				expect(t, got)
+				return
+			}
+			expect(t, got, c.want)
+		})
+	}
+}
+
+func TestVolumesAccountForMounts(t *testing.T) {
+	volume := func(m openings.GrantedMount) func(*openings.Container) {
+		return granting(func(g *openings.Grant) { g.Mounts = append(g.Mounts, m) })
+	}
+	logs := openings.Mount{Device: disk, Root: "/var/log", Point: "/logs", FSType: "ext4"}
+	t.Run("by path", func(t *testing.T) {
+		expect(t, found(t, container(with(logs), volume(openings.GrantedMount{Point: "/elsewhere", HostPath: "/var/log"}))))
+	})
+	t.Run("by where they are mounted, for a link can change the path", func(t *testing.T) {
+		expect(t, found(t, container(with(logs), volume(openings.GrantedMount{Point: "/logs", HostPath: "/link"}))))
+	})
+	t.Run("with what is mounted below", func(t *testing.T) {
+		expect(t, found(t, container(with(openings.Mount{Device: run, Root: "/containerd", Point: "/host/run/containerd", FSType: "tmpfs"}),
+			volume(openings.GrantedMount{Point: "/host", HostPath: "/"}))))
+	})
+	t.Run("but not for a path that only begins so", func(t *testing.T) {
+		if got := found(t, container(with(logs), volume(openings.GrantedMount{Point: "/log", HostPath: "/var/lo"}))); len(got) != 1 {
+			t.Error(got)
+		}
+	})
+	t.Run("but not for more than they say", func(t *testing.T) {
+		shared := logs
+		shared.Shared = 1
+		expect(t, found(t, container(with(shared), volume(openings.GrantedMount{Point: "/logs", HostPath: "/var/log", ReadOnly: true}))),
+			"Portal hostPaths: the volume at /logs is writable, and the spec says readOnly",
+			"Portal mountPropagation: what is mounted below /logs appears on the node, and the spec does not ask for mount propagation")
+	})
+	t.Run("if they ask for propagation too", func(t *testing.T) {
+		shared := logs
+		shared.Shared, shared.ReadOnly = 1, true
+		expect(t, found(t, container(with(shared), volume(openings.GrantedMount{Point: "/logs", HostPath: "/var/log", ReadOnly: true, Propagation: true}))))
+	})
+}
+
+func TestAPrivilegedContainerIsOpenAsItAsks(t *testing.T) {
+	c := container(
+		granting(func(g *openings.Grant) {
+			g.Privileged, g.Unmasked, g.Capabilities = true, true, openings.AllCapabilities
+		}),
+		with(openings.Mount{Device: udev, Root: "/sda", Point: "/dev/sda", FSType: "devtmpfs"}),
+		first(func(p *openings.Process) { p.Capabilities = openings.AllCapabilities }),
+		func(c *openings.Container) {
+			c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return strings.HasPrefix(m.Point, "/proc/") })
+			for i := range c.Mounts {
+				c.Mounts[i].ReadOnly = false
+			}
+		})
+	expect(t, found(t, c))
+}
+
+func TestMasks(t *testing.T) {
+	without := func(points ...string) func(*openings.Container) {
+		return func(c *openings.Container) {
+			c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return slices.Contains(points, m.Point) })
+		}
+	}
+	change := func(point string, edit func(*openings.Mount)) func(*openings.Container) {
+		return func(c *openings.Container) {
+			for i := range c.Mounts {
+				if c.Mounts[i].Point == point {
+					edit(&c.Mounts[i])
+				}
+			}
+		}
+	}
+	writable := func(m *openings.Mount) { m.ReadOnly = false }
+	for name, c := range map[string]struct {
+		edit func(*openings.Container)
+		want string
+	}{
+		"are missing":                   {without("/proc/kcore", "/proc/sys"), "no mask is on /proc/kcore, /proc/sys"},
+		"may be written":                {change("/proc/sys", writable), "no mask is on /proc/sys"},
+		"may be filled":                 {change("/proc/acpi", writable), "no mask is on /proc/acpi"},
+		"are something else":            {change("/proc/kcore", func(m *openings.Mount) { m.Root = "/sysrq-trigger" }), "no mask is on /proc/kcore"},
+		"lie on a /proc that is hidden": {with(openings.Mount{Device: openings.Device{Minor: 61}, Root: "/", Point: "/proc", FSType: "proc"}), ""},
+		"lie on no /proc":               {change("/proc", func(m *openings.Mount) { m.FSType, m.Device = "tmpfs", own }), "/proc is no procfs but tmpfs (CVE-2019-16884)"},
+		"have nothing to lie on":        {without("/proc"), "nothing is mounted at /proc"},
+		"leave /sys writable":           {change("/sys", writable), "/sys (sysfs) is writable: there the kernel is told which programs to start"},
+		"leave control groups writable": {change("/sys/fs/cgroup", writable), "/sys/fs/cgroup (cgroup2) is writable: there the kernel is told which programs to start"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			edits := []func(*openings.Container){c.edit}
+			want := "Portal procMount: " + c.want
+			if c.want == "" {
+				// The mount that covers /proc has the covered one as its parent.
+				edits = append(edits, change("/proc", func(m *openings.Mount) {
+					if m.ID == 900 {
+						m.Parent = 101
+					}
+				}))
+				want = "Portal procMount: no mask is on /proc/" + strings.Join(openings.ProcEntries(), ", /proc/")
+			}
+			expect(t, found(t, container(edits...)), want)
+		})
+	}
+}
+
+func TestPrivilegesInExcess(t *testing.T) {
+	const sysAdmin = openings.Capabilities(1 << 21)
+	expect(t, found(t, container(
+		granting(func(g *openings.Grant) { g.NoNewPrivileges, g.Filtered = true, true }),
+		first(func(p *openings.Process) { p.Capabilities |= sysAdmin }))),
+		"Portal capabilities: it has the capabilities SYS_ADMIN beyond those that the spec asks for",
+		"Portal noNewPrivileges: it may gain privileges, and the spec says allowPrivilegeEscalation: false",
+		"Portal seccomp: no seccomp filter is on it, and the spec asks for one")
+	expect(t, found(t, container(
+		granting(func(g *openings.Grant) { g.NoNewPrivileges, g.Filtered, g.Capabilities = true, true, sysAdmin }),
+		first(func(p *openings.Process) { p.NoNewPrivileges, p.Filtered, p.Capabilities = true, true, sysAdmin }))))
+}
+
+func TestHandlesThatLeadOut(t *testing.T) {
+	other := container(func(c *openings.Container) {
+		c.ID, c.Pod, c.MountIDs, c.Grant = otherID, isolation.PodRef{UID: otherUID, Namespace: "shop", Name: "other"}, []int{700}, nil
+	})
+	has := func(what string, id int) func(*openings.Container) {
+		return first(func(p *openings.Process) {
+			p.Handles = append(p.Handles, openings.Handle{What: "cwd", MountID: 100}, openings.Handle{What: what, MountID: id, Path: "/x\n", Directory: what == "cwd" || what == "root"})
+		})
+	}
+	expect(t, found(t, container(has("cwd", 2))), `Leak: cwd of process 4711 ("app") is on a mount of the node: /x\n`)
+	expect(t, found(t, container(has("fd/7", 700)), other), `Leak: fd/7 of process 4711 ("app") is on a mount of shop/other: /x\n`)
+	expect(t, found(t, container(has("fd/1", 2))))            // chosen by who started it
+	expect(t, found(t, container(has("fd/7", 4))))            // of the node's /dev, such as a terminal
+	expect(t, found(t, container(has("fd/7", 12345)), other)) // of nobody, such as a pipe's
+	expect(t, found(t, container(has("root", 1), first(func(p *openings.Process) { p.Outside = true }))))
+	// Without a grant nothing is too much, but a leak is one all the same.
+	expect(t, found(t, container(has("root", 1), func(c *openings.Container) { c.Grant = nil }, with(openings.Mount{Device: disk, Root: "/etc", Point: "/e", FSType: "ext4"}))),
+		`Leak: root of process 4711 ("app") is on a mount of the node: /x\n`)
+}
+
+func TestWhatCouldNotBeReadIsTold(t *testing.T) {
+	expect(t, found(t, container(func(c *openings.Container) { c.Unread = "its mounts could not be read: \x1b" })),
+		`Unverified: its mounts could not be read: \x1b`)
+}
+
+func TestACauseThatIsGoneClearsItsFinding(t *testing.T) {
+	var s openings.Inspector
+	at := time.Unix(1_800_000_000, 0)
+	look := func(c openings.Container, pods map[string]isolation.PodRef) int {
+		at = at.Add(2 * time.Second)
+		s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{c}, Pods: pods})
+		findings, _ := s.Findings()
+		return len(findings)
+	}
+	pods := map[string]isolation.PodRef{ownID: {UID: podUID}}
+	open := container(with(openings.Mount{Device: disk, Root: "/etc", Point: "/e", FSType: "ext4"}))
+	if look(open, pods) != 0 || look(open, pods) != 1 || look(container(), pods) != 0 || look(open, pods) != 0 || look(open, pods) != 1 {
+		t.Error("a finding comes when it is confirmed and goes with its cause")
+	}
+	s.Inspect(&openings.Inspection{At: at.Add(time.Second), Node: node()})
+	if findings, _ := s.Findings(); len(findings) != 0 {
+		t.Error("a container that is gone has no findings")
+	}
+}
+
+func TestAContainerIsLookedAtAgainAfterAWhile(t *testing.T) {
+	var s openings.Inspector
+	at := time.Unix(1_800_000_000, 0)
+	inspect := func(c openings.Container) {
+		s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{c}, Pods: map[string]isolation.PodRef{ownID: {UID: podUID}}})
+	}
+	if !s.Due(ownID, at) {
+		t.Error("a new container is due")
+	}
+	inspect(container())
+	if s.Due(ownID, at.Add(openings.Every-11*time.Second)) || !s.Due(ownID, at.Add(openings.Every)) {
+		t.Error("it is due after a while")
+	}
+	inspect(container(with(openings.Mount{Device: disk, Root: "/etc", Point: "/e", FSType: "ext4"})))
+	if s.Due(ownID, at) || !s.Due(ownID, at.Add(isolation.ConfirmAfter)) {
+		t.Error("what must be confirmed is due when it can be")
+	}
+}
+
+func TestGrantOf(t *testing.T) {
+	const spec = `
+securityContext: {seccompProfile: {type: RuntimeDefault}}
+volumes: [{name: log, hostPath: {path: /var/run/x/}}, {name: tmp, emptyDir: {}}]
+initContainers:
+- {name: privileged, securityContext: {privileged: true}}
+containers:
+- name: app
+  resources: {limits: {cpu: 1, example.com/gpu: 1}}
+  securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [all], add: [cap_sys_admin, NOBODY]}, seccompProfile: {type: Unconfined}}
+  volumeMounts: [{name: log, mountPath: /log/, subPath: a, readOnly: true, mountPropagation: HostToContainer}, {name: tmp, mountPath: /var/run/tmp}]
+ephemeralContainers: [{name: debug, securityContext: {procMount: Unmasked}}]`
+	var s corev1.PodSpec
+	if err := yaml.UnmarshalStrict([]byte(spec), &s); err != nil {
+		t.Fatal(err)
+	}
+	app, ok := openings.GrantOf(&s, "app")
+	if !ok || app.Capabilities.String() != "SYS_ADMIN" || !app.NoNewPrivileges || app.Filtered || !app.Plugins || app.Privileged || app.Unmasked {
+		t.Errorf("%+v", app)
+	}
+	want := []openings.GrantedMount{{Point: "/log", HostPath: "/run/x/a", ReadOnly: true, Propagation: true}, {Point: "/run/tmp"}}
+	if !slices.Equal(app.Mounts, want) {
+		t.Errorf("%+v", app.Mounts)
+	}
+	all, _ := openings.GrantOf(&s, "privileged")
+	if !all.Privileged || !all.Unmasked || all.Capabilities != openings.AllCapabilities || all.Filtered {
+		t.Errorf("%+v", all)
+	}
+	debug, _ := openings.GrantOf(&s, "debug")
+	if !debug.Unmasked || debug.Capabilities != openings.DefaultCapabilities || !debug.Filtered {
+		t.Errorf("%+v", debug)
+	}
+	if _, ok := openings.GrantOf(&s, "nobody"); ok {
+		t.Error("there is no such container")
+	}
+}
