@@ -172,8 +172,8 @@ type NodeFinding struct {
 	// axis that is concerned; empty for Orphan and for an Unverified that concerns all.
 	// +optional
 	Axis Axis `json:"axis,omitempty"`
-	// portal that is open: by its name in policies, or seccomp or noNewPrivileges; empty for findings of
-	// other kinds.
+	// portal that is open: by its name in policies, or seccomp or noNewPrivileges; mounts if a container
+	// could not be looked at closely. Empty for findings of other kinds.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Portal string `json:"portal,omitempty"`

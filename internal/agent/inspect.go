@@ -32,8 +32,8 @@ func (l *Looker) inspect(look *isolation.Look) error {
 	var due []*isolation.ContainerLook
 	for j := range look.Containers {
 		c := &look.Containers[j]
-		if len(c.Processes) == 0 || c.NotApplicable != "" {
-			continue
+		if len(c.Processes) == 0 || c.NotApplicable != "" || c.First().Namespaces[isolation.Mount].Reason != "" {
+			continue // whose namespaces could not be read is told already
 		}
 		i.Pods[c.ID] = c.Pod
 		if !c.Sandbox && l.inspector.Due(c.ID, look.At) {

@@ -191,7 +191,7 @@ func breachFinding(a Axis, level, required Level, known []v1alpha1.NodeFinding) 
 func unknownMessage(a Axis, level, required Level, known []v1alpha1.NodeFinding) string {
 	m := a.String() + " is " + cmp.Or(level, Unknown).String() + ", " + required.String() + " is required"
 	for i := range known {
-		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || n.Axis == "") {
+		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || n.Axis == "" && n.Portal == "") {
 			return m + ": " + Sanitize(n.Message, 512)
 		}
 	}

@@ -19,7 +19,7 @@ type Finding struct {
 	Container, ContainerID string
 	// Axis that is concerned, by its name; empty if none or all are.
 	Axis string
-	// Portal that is concerned: by its name in policies, seccomp or noNewPrivileges; empty if none is.
+	// Portal that is concerned: by its name in policies, seccomp, noNewPrivileges or mounts; empty if none is.
 	Portal string
 	// Claimed and Observed; None where nothing is claimed or observed.
 	Claimed, Observed Level

@@ -94,7 +94,7 @@ func (s *Inspector) owners() map[int]isolation.PodRef {
 // take is what one container showed. There is one finding for each kind and portal.
 func (s *inspected) take(i *Inspection, c *Container, before *inspected, owners map[int]isolation.PodRef) {
 	if c.Unread != "" {
-		s.findings = append(s.findings, c.finding(v1alpha1.Unverified, "", isolation.Sanitize(c.Unread, 512)))
+		s.findings = append(s.findings, c.finding(v1alpha1.Unverified, portalMounts, isolation.Sanitize(c.Unread, 512)))
 	}
 	for _, o := range i.openings(c, owners) {
 		key := suspicion{o.kind, o.portal, o.place, o.by.PID, o.by.StartTime}

@@ -29,6 +29,8 @@ type opening struct {
 const (
 	portalSeccomp         = "seccomp"
 	portalNoNewPrivileges = "noNewPrivileges"
+	// portalMounts is concerned where not all could be read.
+	portalMounts = "mounts"
 )
 
 // ofMount is an opening by a mount of the container.

@@ -306,7 +306,7 @@ func TestHandlesThatLeadOut(t *testing.T) {
 
 func TestWhatCouldNotBeReadIsTold(t *testing.T) {
 	expect(t, found(t, container(func(c *openings.Container) { c.Unread = "its mounts could not be read: \x1b" })),
-		`Unverified: its mounts could not be read: \x1b`)
+		`Unverified mounts: its mounts could not be read: \x1b`)
 }
 
 func TestACauseThatIsGoneClearsItsFinding(t *testing.T) {

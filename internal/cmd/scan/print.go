@@ -79,11 +79,11 @@ func (r *result) levels(out io.Writer) error {
 
 func (r *result) listFindings(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "FINDING\tCONTAINER\tAXIS\tPOLICY\tMESSAGE")
+	fmt.Fprintln(t, "FINDING\tCONTAINER\tAXIS/PORTAL\tPOLICY\tMESSAGE")
 	for i := range r.Containers {
 		c := &r.Containers[i]
 		for _, f := range c.told() {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.Kind, c.shortID(), cmp.Or(f.Axis, "-"), cmp.Or(f.Policy, "-"), f.Message)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", f.Kind, c.shortID(), cmp.Or(f.Axis, f.Portal, "-"), cmp.Or(f.Policy, "-"), f.Message)
 		}
 	}
 	return t.Flush()

@@ -68,6 +68,7 @@ type axis struct {
 type finding struct {
 	Kind     string    `json:"kind"`
 	Axis     string    `json:"axis,omitempty"`
+	Portal   string    `json:"portal,omitempty"`
 	Policy   string    `json:"policy,omitempty"`
 	PID      int       `json:"pid,omitempty"`
 	Message  string    `json:"message"`
@@ -88,6 +89,8 @@ type evidence struct {
 	OwnInode uint64 `json:"ownInode,omitempty"`
 	// Processes is how many of the container were found so.
 	Processes int `json:"processes"`
+	// Check is a command that shows it.
+	Check string `json:"check,omitempty"`
 }
 
 // resultOf puts together what was seen and what is required.
@@ -169,7 +172,7 @@ func containerOf(o *isolation.ObservedContainer, findings []finding) container {
 func unknownBecause(a isolation.Axis, findings []finding) string {
 	for i := range findings {
 		f := &findings[i]
-		if f.Kind == string(v1alpha1.Unverified) && (f.Axis == a.String() || f.Axis == "" && f.Evidence == nil) {
+		if f.Kind == string(v1alpha1.Unverified) && (f.Axis == a.String() || f.Axis == "" && f.Portal == "" && f.Evidence == nil) {
 			return f.Message
 		}
 	}
@@ -178,13 +181,13 @@ func unknownBecause(a isolation.Axis, findings []finding) string {
 
 func findingOf(f *isolation.Finding) finding {
 	out := finding{
-		Kind: string(f.Kind), Axis: f.Axis, Message: f.Message, observed: f.Observed,
+		Kind: string(f.Kind), Axis: f.Axis, Portal: f.Portal, Message: f.Message, observed: f.Observed,
 	}
 	if e := f.Evidence; e != nil {
 		out.PID = e.PID
 		out.Evidence = &evidence{
 			TID: e.TID, StartTime: e.StartTime, Command: e.Command, Inode: e.Inode,
-			Owner: isolation.Sanitize(e.Owner, nameLimit), OwnInode: e.OwnInode, Processes: e.Processes,
+			Owner: isolation.Sanitize(e.Owner, nameLimit), OwnInode: e.OwnInode, Processes: e.Processes, Check: e.Check,
 		}
 	}
 	return out

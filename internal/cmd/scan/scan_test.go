@@ -269,9 +269,9 @@ func TestTableTellsAContainerARowAndAnAxisAColumn(t *testing.T) {
 111111111111  docker   -    2          Container  Host     Pod  Pod  Host       Host  Container  Host
 222222222222  docker   -    1          Container  Pod      Pod  Pod  Container  Host  Container  Host
 
-FINDING  CONTAINER     AXIS     POLICY  MESSAGE
-Escape   111111111111  mount    -       process 101 ("sh\x1b[2J") is in the node's mount namespace; its container started at mount Container
-Escape   111111111111  network  -       process 101 ("sh\x1b[2J") is in the node's network namespace; its container started at network Pod
+FINDING  CONTAINER     AXIS/PORTAL  POLICY  MESSAGE
+Escape   111111111111  mount        -       process 101 ("sh\x1b[2J") is in the node's mount namespace; its container started at mount Container
+Escape   111111111111  network      -       process 101 ("sh\x1b[2J") is in the node's network namespace; its container started at network Pod
 
 2 containers: 2 Escape
 `
