@@ -24,7 +24,7 @@ type LookerOptions struct {
 	// [DefaultThreads], a negative number none.
 	Threads int
 	// Inspect is set if containers are to be looked at closely from time to time: their mounts,
-	// privileges and open directories.
+	// privileges and open directories. It takes a tree that shows the reader.
 	Inspect bool
 }
 
@@ -141,7 +141,7 @@ func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.O
 		return isolation.Observation{}, fmt.Errorf("observe what was seen: %w", err)
 	}
 	observation.Findings = append(observation.Findings, disputeFindings(l.disputed, look)...)
-	if l.opts.Inspect {
+	if l.opts.Inspect && l.fs.ShowsReader() {
 		if err := l.inspect(look); err != nil {
 			l.problems = append(l.problems, Problem{ReasonMountsUnread, isolation.Sanitize(err.Error(), 512)})
 		}

@@ -26,6 +26,10 @@ these only directories count.
 
 // leaks are the handles of a container's processes that lead to the node or into another pod.
 func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
+	own := make(map[int]bool, len(c.MountIDs))
+	for _, id := range c.MountIDs {
+		own[id] = true
+	}
 	var out []opening
 	for j := range c.Processes {
 		p := &c.Processes[j]
@@ -33,6 +37,9 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 			continue
 		}
 		for _, h := range p.Handles {
+			if own[h.MountID] {
+				continue // also if others are in the same mount namespace
+			}
 			where := "the node"
 			fsType, nodes := n.types[h.MountID]
 			if !h.Directory && (standard[h.What] || fsType == "devtmpfs" || fsType == "devpts") {
@@ -43,7 +50,9 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 				if !known || c.of(pod) {
 					continue
 				}
-				where = pod.String()
+				if where = pod.String(); pod.UID == "" {
+					where = "another container"
+				}
 			}
 			text := h.What + " of process " + strconv.Itoa(p.PID) + ` ("` + shown(p.Command) + `") is on a mount of ` + where
 			if h.Path != "" {

@@ -95,6 +95,10 @@ func (f *FS) PIDs() ([]int, error) {
 	return pids, nil
 }
 
+// ShowsReader tells whether the reader itself is in the tree: that takes a procfs of its pid namespace or
+// of one above. Without it nothing can be told of places; see [Process.Cwd].
+func (f *FS) ShowsReader() bool { return exists(f.fd, "self/"+fdinfoDir) }
+
 // Has tells whether the tree has an entry of that name beside the processes: a kernel need not have all.
 func (f *FS) Has(name string) bool { return exists(f.fd, name) }
 
