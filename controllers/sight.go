@@ -56,6 +56,15 @@ func sightOf(in *input, node string) *nodeSight {
 	return n
 }
 
+// SightOf is what a node's report says of a pod that the API places there, if its agent was alive then:
+// renewed is when it last said so, zero if it never did. report may be nil.
+func SightOf(pod *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now time.Time) isolation.Sight {
+	node := pod.Spec.NodeName
+	in := &input{Now: now, Reports: map[string]*v1alpha1.NodeIsolationReport{node: report}, Agents: map[string]time.Time{node: renewed}}
+	sight, _ := sights{}.of(in, pod)
+	return sight
+}
+
 // fresh tells whether something that was renewed then is believed now. A time in the future is
 // believed no longer than one in the past: nobody stays alive by a wrong clock.
 func fresh(renewed, now time.Time, lease time.Duration) bool {

@@ -19,6 +19,9 @@ import (
 // What reviews become in memory when as many as are let in at once are what costs most for their
 // size. The manager's limit is 512 MiB, and it has some 60 MiB without them.
 func TestReviewsOfNothingButElementsTakeBoundedMemory(t *testing.T) {
+	if withRaceDetector {
+		t.Skip("the race detector takes memory itself: make test runs this without as well")
+	}
 	const enough = 450 << 20
 	object := func(spec string) string {
 		return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"1","namespace":"shop","operation":"CREATE",` +

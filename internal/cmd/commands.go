@@ -7,12 +7,13 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/check"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/compile"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/explain"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
 )
 
 // tools need no cluster.
 func tools() []*cobra.Command {
-	return []*cobra.Command{check.Command(), compile.Command(), scan.Command(), versionCommand()}
+	return []*cobra.Command{check.Command(), compile.Command(), scan.Command(), explain.Command(), versionCommand()}
 }
 
 // parts run in a cluster.

@@ -34,6 +34,11 @@ var Axes = [NumAxes]Axis{PID, Network, IPC, UTS, Mount, User, Cgroup, Time}
 // String is the axis's name in the API.
 func (a Axis) String() string { return axisNames[a] }
 
+// File is the name of the axis's link in /proc/PID/ns (namespaces(7)).
+func (a Axis) File() string {
+	return [NumAxes]string{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time"}[a]
+}
+
 // API is the axis as the API writes it.
 func (a Axis) API() v1alpha1.Axis { return v1alpha1.Axis(axisNames[a]) }
 

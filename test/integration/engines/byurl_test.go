@@ -5,8 +5,9 @@ package engines
 import (
 	"context"
 	"fmt"
-	"strings"
+	"net/url"
 
+	. "github.com/onsi/gomega"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -74,7 +75,9 @@ func toService(c *admissionregistrationv1.WebhookClientConfig) {
 	if c.URL == nil {
 		return
 	}
-	path := (*c.URL)[strings.LastIndex(*c.URL, "/"):]
+	at, err := url.Parse(*c.URL)
+	Expect(err).NotTo(HaveOccurred())
+	path := at.Path
 	c.URL, c.Service = nil, &admissionregistrationv1.ServiceReference{
 		Namespace: installed, Name: v1alpha1.WebhookServiceName, Path: ptr.To(path), Port: ptr.To[int32](443),
 	}
