@@ -29,6 +29,7 @@ const (
 // inspect looks closely at the containers for which it is time.
 func (l *Looker) inspect(look *isolation.Look) error {
 	i := &openings.Inspection{At: look.At, Pods: make(map[string]isolation.PodRef, len(look.Containers))}
+	index := indexOf(l.dir)
 	var due []*isolation.ContainerLook
 	for j := range look.Containers {
 		c := &look.Containers[j]
@@ -36,7 +37,8 @@ func (l *Looker) inspect(look *isolation.Look) error {
 			continue // whose namespaces could not be read is told already
 		}
 		i.Pods[c.ID] = c.Pod
-		if !c.Sandbox && l.inspector.Due(c.ID, look.At) {
+		listed, known := index.containers[c.ID]
+		if !c.Sandbox && l.inspector.Due(c.ID, known && listed.container.Grant != nil, look.At) {
 			due = append(due, c)
 		}
 	}
@@ -46,7 +48,6 @@ func (l *Looker) inspect(look *isolation.Look) error {
 			return err
 		}
 		i.Node = node
-		index := indexOf(l.dir)
 		for _, c := range due {
 			i.Containers = append(i.Containers, l.container(c, node, index, look))
 		}

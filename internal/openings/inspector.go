@@ -27,6 +27,8 @@ type inspected struct {
 	since    map[suspicion]time.Time
 	findings []isolation.Finding
 	pending  bool
+	// granted is set if it was known what the spec asks for.
+	granted bool
 }
 
 // suspicion is an opening of one process.
@@ -37,13 +39,13 @@ type suspicion struct {
 	start         uint64
 }
 
-// Due tells whether a container should be looked at: it is new, what was seen must be confirmed, or the
-// last time was long ago. Containers that came together are not all looked at together for ever: the
+// Due tells whether a container should be looked at: it is new, what was seen must be confirmed, it is
+// known only now what the spec asks for, or the last time was long ago. Containers that came together are not all looked at together for ever: the
 // spread is some seconds by their IDs.
-func (s *Inspector) Due(id string, now time.Time) bool {
+func (s *Inspector) Due(id string, granted bool, now time.Time) bool {
 	c := s.containers[id]
 	switch {
-	case c == nil:
+	case c == nil, granted && !c.granted:
 		return true
 	case c.pending:
 		return now.Sub(c.at) >= isolation.ConfirmAfter
@@ -71,7 +73,7 @@ func (s *Inspector) Inspect(i *Inspection) {
 	}
 	for j := range i.Containers {
 		c := &i.Containers[j]
-		s.containers[c.ID] = &inspected{pod: c.Pod, at: i.At, mounts: c.MountIDs, since: map[suspicion]time.Time{}}
+		s.containers[c.ID] = &inspected{pod: c.Pod, at: i.At, mounts: c.MountIDs, granted: c.Grant != nil, since: map[suspicion]time.Time{}}
 	}
 	owners := s.owners()
 	for j := range i.Containers {

@@ -335,15 +335,19 @@ func TestAContainerIsLookedAtAgainAfterAWhile(t *testing.T) {
 	inspect := func(c openings.Container) {
 		s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{c}, Pods: map[string]isolation.PodRef{ownID: {UID: podUID}}})
 	}
-	if !s.Due(ownID, at) {
+	if !s.Due(ownID, true, at) {
 		t.Error("a new container is due")
 	}
 	inspect(container())
-	if s.Due(ownID, at.Add(openings.Every-11*time.Second)) || !s.Due(ownID, at.Add(openings.Every)) {
+	if s.Due(ownID, true, at.Add(openings.Every-11*time.Second)) || !s.Due(ownID, true, at.Add(openings.Every)) {
 		t.Error("it is due after a while")
 	}
+	inspect(container(func(c *openings.Container) { c.Grant = nil }))
+	if !s.Due(ownID, true, at) || s.Due(ownID, false, at) {
+		t.Error("it is due when it is known what the spec asks for")
+	}
 	inspect(container(with(openings.Mount{Device: disk, Root: "/etc", Point: "/e", FSType: "ext4"})))
-	if s.Due(ownID, at) || !s.Due(ownID, at.Add(isolation.ConfirmAfter)) {
+	if s.Due(ownID, true, at) || !s.Due(ownID, true, at.Add(isolation.ConfirmAfter)) {
 		t.Error("what must be confirmed is due when it can be")
 	}
 }
