@@ -155,6 +155,12 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 	if err == nil && (len(c.MountIDs) == maxMountIDs || len(c.Mounts) == maxMounts) {
 		err = fmt.Errorf("there are too many: more than %d, or than %d of file systems of the node", maxMountIDs, maxMounts)
 	}
+	if err == nil && !remote {
+		var root procns.Place
+		if root, err = p.Root(); err == nil && root.Path != "/" {
+			c.Chroot = root.Path
+		}
+	}
 	return remote, err
 }
 
@@ -177,6 +183,14 @@ func (l *Looker) again(seen *isolation.Process) (procns.Process, error) {
 	stat, err := p.Stat()
 	if err == nil && stat.StartTime != seen.StartTime {
 		err = procns.ErrGone
+	}
+	if err == nil && seen.TID != 0 {
+		// Its first thread has ended and shows nothing any more.
+		var thread procns.Process
+		if thread, err = p.Thread(seen.TID); err == nil {
+			_ = p.Close() // nothing was written
+			return thread, nil
+		}
 	}
 	if err != nil {
 		_ = p.Close() // nothing was written

@@ -56,7 +56,7 @@ func TestARealContainerIsLookedAtClosely(t *testing.T) {
 	first := started(t, cmd, cgroup)
 
 	w := realWitness(t)
-	w.Looker = NewLooker(w.fs, pods{granted()}, LookerOptions{Inspect: true})
+	w.Looker = NewLooker(w.fs, pods{granted()}, LookerOptions{Inspect: time.Second})
 	if found := openingsOf(w.look(0)); len(found) != 0 {
 		t.Errorf("found at the first look, which proves nothing: %v", found)
 	}

@@ -23,9 +23,10 @@ type LookerOptions struct {
 	// Threads is how many threads one look reads beside the processes; 0 means
 	// [DefaultThreads], a negative number none.
 	Threads int
-	// Inspect is set if containers are to be looked at closely from time to time: their mounts,
-	// privileges and open directories. It takes a tree that shows the reader.
-	Inspect bool
+	// Inspect is how far apart two close looks at a container must be that see the same, its mounts,
+	// privileges and what it has open, so that it is believed; 0 means that there are none. They take a
+	// tree that shows the reader.
+	Inspect time.Duration
 }
 
 // DefaultThreads bounds what a look spends on threads to some 30 ms.
@@ -74,7 +75,7 @@ func NewLooker(fs *procns.FS, dir Directory, opts LookerOptions) *Looker {
 	if opts.Threads == 0 {
 		opts.Threads = DefaultThreads
 	}
-	return &Looker{fs: fs, dir: dir, opts: opts, self: os.Getpid()}
+	return &Looker{fs: fs, dir: dir, opts: opts, self: os.Getpid(), inspector: openings.Inspector{Confirm: opts.Inspect}}
 }
 
 // Look takes one look. With outside it also reads the processes that are in no container, which
@@ -141,13 +142,11 @@ func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.O
 		return isolation.Observation{}, fmt.Errorf("observe what was seen: %w", err)
 	}
 	observation.Findings = append(observation.Findings, disputeFindings(l.disputed, look)...)
-	if l.opts.Inspect && l.fs.ShowsReader() {
+	if l.opts.Inspect > 0 && l.fs.ShowsReader() {
 		if err := l.inspect(look); err != nil {
 			l.problems = append(l.problems, Problem{ReasonMountsUnread, isolation.Sanitize(err.Error(), 512)})
 		}
-		findings, pending := l.inspector.Findings()
-		observation.Findings = append(observation.Findings, findings...)
-		observation.Pending = observation.Pending || pending
+		observation.Findings = append(observation.Findings, l.inspector.Findings()...)
 	}
 	isolation.SortFindings(observation.Findings)
 	return observation, nil

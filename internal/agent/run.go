@@ -51,6 +51,8 @@ type Options struct {
 const (
 	// DefaultInterval is how often the agent looks.
 	DefaultInterval = 10 * time.Second
+	// inspectConfirm is less than two regular looks are apart, so that the second confirms the first.
+	inspectConfirm = 7 * time.Second
 	// MaxInterval keeps an agent's lease from going stale between two looks.
 	MaxInterval = 30 * time.Second
 )
@@ -125,7 +127,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		return f
 	}
-	looker := NewLooker(tree, dir, LookerOptions{SelfNamespace: o.Namespace, SelfName: o.PodName, Inspect: true})
+	looker := NewLooker(tree, dir, LookerOptions{SelfNamespace: o.Namespace, SelfName: o.PodName, Inspect: inspectConfirm})
 	return run(ctx, &o, looker, dir, publisher, facts)
 }
 

@@ -61,12 +61,12 @@ func newMemory() memory {
 	}
 }
 
-// remember keeps whose each namespace was, and who was in it.
-func (m *memory) remember(look *Look, o *ownership) {
+// remember keeps whose each namespace was, unless that is doubted, and who was in it.
+func (m *memory) remember(look *Look, o *ownership, doubted map[ownedNamespace]bool) {
 	for _, a := range Axes {
 		for id, h := range o[a] {
-			if h.right != byNode {
-				m.owners[ownedNamespace{a, id}] = h
+			if of := (ownedNamespace{a, id}); h.right != byNode && !doubted[of] {
+				m.owners[of] = h
 			}
 		}
 	}

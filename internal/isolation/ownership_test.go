@@ -227,6 +227,22 @@ func TestNamespaceOfAnOlderProcessOutsideIsTheNodes(t *testing.T) {
 	}
 }
 
+// While a container starts, a process of its runtime can be in its namespaces, and outside of it.
+func TestAProcessOutsideThatIsThereForAMomentWhileAContainerStartsIsNobodys(t *testing.T) {
+	w := newWorld(t)
+	helper := w.daemon("stage")
+	helper.unshare(isolation.Mount)
+	app := w.pod("web").run("app")
+	app.first().enter(helper, isolation.Mount)
+	w.observe()
+	w.outside = nil
+	for range 2 {
+		o := w.later(time.Second)
+		expectTold(t, o)
+		expectLevels(t, o, app, clean)
+	}
+}
+
 func TestEscapeIntoAServicesNamespaceIsFound(t *testing.T) {
 	w := newWorld(t)
 	app := w.pod("web").run("app")

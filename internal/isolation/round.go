@@ -14,6 +14,11 @@ type round struct {
 	from int
 
 	unexplained bool
+	// doubted are namespaces that a process outside of containers holds, and in which a container's
+	// first process is that was just seen for the first time. While a container starts, what its
+	// runtime starts for a moment is outside, or seems to be: so whose they are is found anew by the
+	// next look.
+	doubted map[ownedNamespace]bool
 }
 
 // add adds a finding on the container that is being observed, or counts the process where the
@@ -126,6 +131,9 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 		if !confirmed && c.doubtful(a, now[a].level) {
 			// runc's init looks like this for a moment: nothing is known yet, either way.
 			r.out.Pending = true
+			if now[a].owner.node && now[a].owner.right != byNode {
+				r.doubted[ownedNamespace{a, now[a].id}] = true
+			}
 			now[a] = seen{level: Unknown, reason: notConfirmed, id: now[a].id}
 		}
 	}

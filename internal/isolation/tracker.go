@@ -78,7 +78,7 @@ type ObservedPod struct {
 // Observe takes a look into account. The only error is [ErrUnexplained]: then nothing was taken
 // into account, and the look must be taken again with the processes outside.
 func (t *Tracker) Observe(look *Look) (Observation, error) {
-	r := &round{look: look, before: &t.memory, after: newMemory(), owners: ownershipOf(look, &t.memory)}
+	r := &round{look: look, before: &t.memory, after: newMemory(), owners: ownershipOf(look, &t.memory), doubted: map[ownedNamespace]bool{}}
 	pods := make(map[string]int)
 	for i := range look.Containers {
 		c := &look.Containers[i]
@@ -103,7 +103,7 @@ func (t *Tracker) Observe(look *Look) (Observation, error) {
 		r.out.Pods[i].Levels.admit()
 	}
 	SortFindings(r.out.Findings)
-	r.after.remember(look, r.owners)
+	r.after.remember(look, r.owners, r.doubted)
 	t.memory = r.after
 	return r.out, nil
 }

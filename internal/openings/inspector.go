@@ -16,6 +16,10 @@ const Every = time.Minute
 // own process is in the container's cgroup before it has set up what the container will see, and every
 // exec starts so. It is not for concurrent use.
 type Inspector struct {
+	// Confirm is how far apart two looks must be that see the same, so that it is believed. A process of
+	// the runtime that brings another one in lives for seconds on a busy node.
+	Confirm time.Duration
+
 	containers map[string]*inspected
 }
 
@@ -48,7 +52,7 @@ func (s *Inspector) Due(id string, granted bool, now time.Time) bool {
 	case c == nil, granted && !c.granted:
 		return true
 	case c.pending:
-		return now.Sub(c.at) >= isolation.ConfirmAfter
+		return now.Sub(c.at) >= s.Confirm
 	default:
 		return now.Sub(c.at) >= Every-spread(id)
 	}
@@ -78,7 +82,7 @@ func (s *Inspector) Inspect(i *Inspection) {
 	owners := s.owners()
 	for j := range i.Containers {
 		c := &i.Containers[j]
-		s.containers[c.ID].take(i, c, before[c.ID], owners)
+		s.take(i, c, before[c.ID], owners)
 	}
 }
 
@@ -94,9 +98,13 @@ func (s *Inspector) owners() map[int]isolation.PodRef {
 }
 
 // take is what one container showed. There is one finding for each kind and portal.
-func (s *inspected) take(i *Inspection, c *Container, before *inspected, owners map[int]isolation.PodRef) {
+func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners map[int]isolation.PodRef) {
+	now := s.containers[c.ID]
+	if c.Chroot != "" && c.Unread == "" {
+		c.Unread = "its first process is in a chroot: what is mounted outside of it is not seen"
+	}
 	if c.Unread != "" {
-		s.findings = append(s.findings, c.finding(v1alpha1.Unverified, portalMounts, isolation.Sanitize(c.Unread, 512)))
+		now.findings = append(now.findings, c.finding(v1alpha1.Unverified, portalMounts, isolation.Sanitize(c.Unread, 512)))
 	}
 	for _, o := range i.openings(c, owners) {
 		key := suspicion{o.kind, o.portal, o.place, o.by.PID, o.by.StartTime}
@@ -106,22 +114,22 @@ func (s *inspected) take(i *Inspection, c *Container, before *inspected, owners 
 				since = first
 			}
 		}
-		s.since[key] = since
-		if i.At.Sub(since) < isolation.ConfirmAfter {
-			s.pending = true
+		now.since[key] = since
+		if i.At.Sub(since) < s.Confirm {
+			now.pending = true
 			continue
 		}
-		s.findings = c.tell(s.findings, &o)
+		now.findings = c.tell(now.findings, &o)
 	}
 }
 
-// Findings are what is confirmed, of all containers; pending is set if something must be confirmed yet.
-func (s *Inspector) Findings() (findings []isolation.Finding, pending bool) {
+// Findings are what is confirmed, of all containers.
+func (s *Inspector) Findings() []isolation.Finding {
+	var findings []isolation.Finding
 	for _, c := range s.containers {
 		findings = append(findings, c.findings...)
-		pending = pending || c.pending
 	}
-	return findings, pending
+	return findings
 }
 
 // tell adds an opening to the findings of its container: to the one of its portal, if there is one.

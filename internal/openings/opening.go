@@ -4,6 +4,7 @@ package openings
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -49,12 +50,27 @@ func (i *Inspection) openings(c *Container, owners map[int]isolation.PodRef) []o
 	}
 	var out []opening
 	if c.Grant != nil {
-		t := tableOf(c.Mounts)
+		c.leaveChroot()
 		out = append(out, c.hostMounts(i.Node, i.Pods)...)
-		out = append(out, c.masks(i.Node, t)...)
+		if c.Chroot == "" {
+			out = append(out, c.masks(i.Node, tableOf(c.Mounts))...)
+		}
 		out = append(out, c.privileges()...)
 	}
 	return append(out, i.Node.leaks(c, owners)...)
+}
+
+// leaveChroot names the points of mounts as the mount namespace does.
+func (c *Container) leaveChroot() {
+	if c.Chroot == "" {
+		return
+	}
+	mounts := make([]Mount, len(c.Mounts))
+	for i := range c.Mounts {
+		mounts[i] = c.Mounts[i]
+		mounts[i].Point = path.Join(c.Chroot, mounts[i].Point)
+	}
+	c.Mounts = mounts
 }
 
 // shown is text of the kernel for a message.

@@ -43,7 +43,7 @@ func (clock) wait(ctx context.Context, d time.Duration) error {
 // A second look only where the first raised a suspicion would not do either: where a container
 // started is known only once it was seen twice, so until then no other process can be below it.
 func look(ctx context.Context, tree *procns.FS, c clock) (*seen, error) {
-	looker := agent.NewLooker(tree, nil, agent.LookerOptions{Inspect: true})
+	looker := agent.NewLooker(tree, nil, agent.LookerOptions{Inspect: isolation.ConfirmAfter})
 	tracker := isolation.NewTracker(nil)
 	if _, err := looker.Observe(tracker, c.now()); err != nil {
 		return nil, err
