@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -159,6 +160,9 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 		var root procns.Place
 		if root, err = p.Root(); err == nil && root.Path != "/" {
 			c.Chroot = root.Path
+			for i := range c.Mounts {
+				c.Mounts[i].Point = path.Join(c.Chroot, c.Mounts[i].Point)
+			}
 		}
 	}
 	return remote, err

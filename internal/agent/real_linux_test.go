@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(helperEnv) {
 	case "":
 		os.Exit(m.Run())
+	case "confined":
+		confined()
 	case "thread":
 		// One thread goes elsewhere and stays there.
 		go func() {

@@ -36,6 +36,9 @@ changes nothing on the node.`,
 			if err != nil {
 				return fmt.Errorf("find the API server: %w: run in a pod, or set KUBECONFIG", err)
 			}
+			if err := agent.Confine(); err != nil {
+				return err
+			}
 			o.RestConfig, o.Log = config, ctrl.Log.WithName("agent")
 			return agent.Run(ctrl.SetupSignalHandler(), o)
 		},

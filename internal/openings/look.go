@@ -30,11 +30,11 @@ type Container struct {
 	Grant *Grant
 	// Unread is the reason why not all was read; empty if all was.
 	Unread string
-	// Chroot is the root of the first process in its mount namespace, if that is another; the points
-	// of its mounts are below. Empty if it is "/".
+	// Chroot is the root of the first process, if that is not the root of its mount namespace: then
+	// mounts outside of it are not seen. Empty if it is.
 	Chroot string
 	// Mounts are those of the first process whose file system the node mounts as well, or that are at
-	// one of [Points]; MountIDs are all of them.
+	// one of [Points], by their points in the mount namespace; MountIDs are all of them.
 	Mounts   []Mount
 	MountIDs []int
 	// Processes, the first process first.

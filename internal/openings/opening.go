@@ -4,7 +4,6 @@ package openings
 
 import (
 	"fmt"
-	"path"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -50,7 +49,6 @@ func (i *Inspection) openings(c *Container, owners map[int]isolation.PodRef) []o
 	}
 	var out []opening
 	if c.Grant != nil {
-		c.leaveChroot()
 		out = append(out, c.hostMounts(i.Node, i.Pods)...)
 		if c.Chroot == "" {
 			out = append(out, c.masks(i.Node, tableOf(c.Mounts))...)
@@ -58,19 +56,6 @@ func (i *Inspection) openings(c *Container, owners map[int]isolation.PodRef) []o
 		out = append(out, c.privileges()...)
 	}
 	return append(out, i.Node.leaks(c, owners)...)
-}
-
-// leaveChroot names the points of mounts as the mount namespace does.
-func (c *Container) leaveChroot() {
-	if c.Chroot == "" {
-		return
-	}
-	mounts := make([]Mount, len(c.Mounts))
-	for i := range c.Mounts {
-		mounts[i] = c.Mounts[i]
-		mounts[i].Point = path.Join(c.Chroot, mounts[i].Point)
-	}
-	c.Mounts = mounts
 }
 
 // shown is text of the kernel for a message.

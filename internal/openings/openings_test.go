@@ -390,7 +390,7 @@ ephemeralContainers: [{name: debug, securityContext: {procMount: Unmasked}}]`
 func TestInAChrootOnlyWhatIsInItIsJudged(t *testing.T) {
 	chroot := func(c *openings.Container) {
 		c.Chroot = "/node"
-		c.Mounts = []openings.Mount{{ID: 1000, Device: disk, Root: "/", Point: "/", FSType: "ext4"}, {ID: 1001, Device: run, Root: "/", Point: "/run", FSType: "tmpfs"}}
+		c.Mounts = []openings.Mount{{ID: 1000, Device: disk, Root: "/", Point: "/node", FSType: "ext4"}, {ID: 1001, Device: run, Root: "/", Point: "/node/run", FSType: "tmpfs"}}
 	}
 	volume := granting(func(g *openings.Grant) {
 		g.Mounts = []openings.GrantedMount{{Point: "/node", HostPath: "/", ReadOnly: true}}

@@ -53,6 +53,25 @@ var _ = Describe("The agent", func() {
 		})))
 	})
 
+	It("has one capability, a filter of its own and nothing of the node mounted", Label("node"), func() {
+		var pods corev1.PodList
+		Expect(k.get(&pods, "pods", "-n", "bulkhead-system", "-l", "app.kubernetes.io/component=agent")).To(Succeed())
+		Expect(pods.Items).NotTo(BeEmpty())
+		agent := pods.Items[0]
+		for _, v := range agent.Spec.Volumes {
+			Expect(v.Projected).NotTo(BeNil(), "volume %s", v.Name)
+		}
+		status := k.onNode(agent.Spec.NodeName, "", "sh", "-c",
+			"for p in /proc/[0-9]*; do if grep -q "+containerID(agent)+" $p/cgroup; then cat $p/status; fi; done")
+		const sysPtrace = "0000000000080000"
+		for _, line := range []string{
+			"CapInh:\t0000000000000000", "CapPrm:\t" + sysPtrace, "CapEff:\t" + sysPtrace, "CapBnd:\t" + sysPtrace, "CapAmb:\t0000000000000000",
+			"NoNewPrivs:\t1", "Seccomp:\t2", "Seccomp_filters:\t2",
+		} {
+			Expect(status).To(ContainSubstring(line + "\n"))
+		}
+	})
+
 	It("says how it established the node's namespaces", func() {
 		r, err := k.report(k.aNode())
 		Expect(err).NotTo(HaveOccurred())

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type benign struct {
 	manifest func(l *lab, name string) string
 	// do is done to the pod once it runs; nil if nothing is.
 	do func(l *lab, pod corev1.Pod)
+	// unseen is the one finding that there must be, of what cannot be seen of it; empty if there must be none.
+	unseen string
 }
 
 // spec is a pod with one container; both are YAML.
@@ -61,7 +64,8 @@ var benigns = []benign{
 		`volumes: [{name: tmp, emptyDir: {}}, {name: mem, emptyDir: {medium: Memory}}, {name: log, hostPath: {path: /var/log}}, {name: lib, hostPath: {path: /lib}}, {name: info, downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}}]`,
 		sleeps+", volumeMounts: [{name: tmp, mountPath: /tmp/x}, {name: tmp, mountPath: /tmp/y, subPath: a}, {name: mem, mountPath: /mem}, {name: log, mountPath: /var/run/log, readOnly: true, mountPropagation: HostToContainer}, {name: lib, mountPath: /node-lib, readOnly: true}, {name: info, mountPath: /info}]")},
 	{name: "chroots into a volume of the node", manifest: spec("volumes: [{name: node, hostPath: {path: /}}]",
-		", command: [chroot, /node, sleep, 1d], volumeMounts: [{name: node, mountPath: /node, readOnly: true}]")},
+		", command: [chroot, /node, sleep, 1d], volumeMounts: [{name: node, mountPath: /node, readOnly: true}]"),
+		unseen: "Unverified mounts: its first process is in a chroot: what is mounted outside of it is not seen"},
 	{name: "makes namespaces for itself", manifest: spec("", shell("unshare -m -u -i -n -p -f sleep 86000 & unshare -n sleep 86000 &")+", securityContext: {privileged: true}")},
 	{name: "makes a user namespace and others in it", manifest: spec("hostUsers: false", shell("unshare -U -r -m -n sleep 86000 &")+", securityContext: {capabilities: {add: [SYS_ADMIN]}}")},
 	{name: "is probed every second", manifest: spec("", sleeps+", livenessProbe: {exec: {command: ['true']}, periodSeconds: 1}, readinessProbe: {exec: {command: ['true']}, periodSeconds: 1}")},
@@ -84,7 +88,9 @@ var _ = Describe("The corpus of benign workloads", Label("escapes", "node"), Ord
 	It("is silent, every case of it", func() {
 		l := &lab{k, k.namespace("calm", "")}
 		node := l.nodes()[len(l.nodes())-1]
-		on := func(manifest string) string { return strings.Replace(manifest, "\nspec:\n", "\nspec:\n  nodeName: "+node+"\n", 1) }
+		on := func(manifest string) string {
+			return strings.Replace(manifest, "\nspec:\n", "\nspec:\n  nodeName: "+node+"\n", 1)
+		}
 		pods := make([]corev1.Pod, len(benigns))
 		for i := range benigns {
 			l.mustApply(on(benigns[i].manifest(l, fmt.Sprintf("case-%d", i))))
@@ -121,7 +127,11 @@ var _ = Describe("The corpus of benign workloads", Label("escapes", "node"), Ord
 		for i := range benigns {
 			all := found[pods[i].Name]
 			delete(found, pods[i].Name)
-			rows = append(rows, row{name: benigns[i].name, expected: "nothing", found: strings.Join(all, ", "), ok: len(all) == 0})
+			want := []string{}
+			if benigns[i].unseen != "" {
+				want = append(want, benigns[i].unseen)
+			}
+			rows = append(rows, row{name: benigns[i].name, expected: cmp.Or(benigns[i].unseen, "nothing"), found: strings.Join(all, ", "), ok: slices.Equal(all, want)})
 		}
 		rows = append(rows, row{name: "40 that start at once, 10 that last 0.1 s", expected: "nothing", found: fmt.Sprint(len(found), " pods"), ok: len(found) == 0})
 		tell("WORKLOAD", rows)
