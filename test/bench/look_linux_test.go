@@ -12,6 +12,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
 )
 
@@ -20,7 +21,7 @@ import (
 const (
 	processes   = 5000
 	contained   = 500
-	pods        = 50
+	pods        = 250
 	perPod      = contained / pods
 	benchGroups = "bulkhead-bench"
 )
@@ -70,6 +71,31 @@ func BenchmarkLookAndObserve(b *testing.B) {
 	}
 }
 
+// BenchmarkCloseLook is a look in which every container is looked at closely, as happens once a minute:
+// mounts, privileges, working directories, roots and open files.
+func BenchmarkCloseLook(b *testing.B) {
+	n := populate(b)
+	tree, err := procns.Open("/proc")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = tree.Close() }()
+	looker := agent.NewLooker(tree, n.directory(), agent.LookerOptions{Inspect: time.Second})
+	tracker, now := isolation.NewTracker(nil), time.Now()
+	defer perProcess(b)()
+	for b.Loop() {
+		now = now.Add(openings.Every)
+		if _, err := looker.Observe(tracker, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, p := range looker.Problems() {
+		if p.Reason == agent.ReasonMountsUnread {
+			b.Fatal(p.Message)
+		}
+	}
+}
+
 // BenchmarkBareLook makes the system calls that a look cannot do without, on paths that are ready,
 // and looks at nothing that they give: list the processes; cgroup and pid namespace of each; of
 // those in pods stat and the other links.
@@ -96,6 +122,7 @@ func perProcess(b *testing.B) func() {
 		share := float64(b.N) * processes
 		b.ReportMetric(float64(b.Elapsed().Microseconds())/share, "µs/process")
 		b.ReportMetric(float64((processors(b)-before).Microseconds())/share, "cpu-µs/process")
+		b.ReportMetric(float64((processors(b)-before).Microseconds())/1000/float64(b.N), "cpu-ms/look")
 	}
 }
 

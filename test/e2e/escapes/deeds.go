@@ -115,7 +115,7 @@ func leaderless(args []string) error {
 	}
 	go func() { _ = stay() }()
 	// main runs on the first thread, which [init] locked.
-	unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	return errors.New("the first thread did not end")
 }
 
