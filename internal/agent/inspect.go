@@ -104,6 +104,9 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 	case err != nil:
 		c.Unread = "its mounts could not be read: " + err.Error()
 	}
+	if user := first.Namespaces[isolation.User]; user.Reason == "" && !isNodes(&all.Node[isolation.User], user.ID) {
+		c.UserIDs = l.userIDs(first)
+	}
 	for i := range look.Processes {
 		p := &look.Processes[i]
 		if len(c.Processes) == maxInspected {
@@ -166,6 +169,25 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 		}
 	}
 	return remote, err
+}
+
+// userIDs are the node's user IDs that a process's user namespace has. None if they cannot be read: then
+// its level on that axis is Unknown, and told.
+func (l *Looker) userIDs(first *isolation.Process) []openings.Range {
+	p, err := l.again(first)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = p.Close() }() // nothing was written
+	ids, err := p.UIDMap()
+	if err != nil {
+		return nil
+	}
+	ranges := make([]openings.Range, len(ids))
+	for i, r := range ids {
+		ranges[i] = openings.Range{First: r.Outside, Count: r.Count}
+	}
+	return ranges
 }
 
 // isRemote tells whether files of that type are on another machine.

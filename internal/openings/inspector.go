@@ -28,6 +28,8 @@ type inspected struct {
 	pod      isolation.PodRef
 	at       time.Time
 	mounts   []int
+	userIDs  []Range
+	start    uint64 // of its first process
 	since    map[suspicion]time.Time
 	findings []isolation.Finding
 	pending  bool
@@ -77,7 +79,11 @@ func (s *Inspector) Inspect(i *Inspection) {
 	}
 	for j := range i.Containers {
 		c := &i.Containers[j]
-		s.containers[c.ID] = &inspected{pod: c.Pod, at: i.At, mounts: c.MountIDs, granted: c.Grant != nil, since: map[suspicion]time.Time{}}
+		now := &inspected{pod: c.Pod, at: i.At, mounts: c.MountIDs, userIDs: c.UserIDs, granted: c.Grant != nil, since: map[suspicion]time.Time{}}
+		if len(c.Processes) > 0 {
+			now.start = c.Processes[0].StartTime
+		}
+		s.containers[c.ID] = now
 	}
 	owners := s.owners()
 	for j := range i.Containers {
@@ -106,7 +112,11 @@ func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners 
 	if c.Unread != "" {
 		now.findings = append(now.findings, c.finding(v1alpha1.Unverified, portalMounts, isolation.Sanitize(c.Unread, 512)))
 	}
-	for _, o := range i.openings(c, owners) {
+	all := i.openings(c, owners)
+	if len(c.Processes) > 0 {
+		all = append(all, c.sharedIDs(s.containers)...)
+	}
+	for _, o := range all {
 		key := suspicion{o.kind, o.portal, o.place, o.by.PID, o.by.StartTime}
 		since := i.At
 		if before != nil {
@@ -144,6 +154,9 @@ func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Findin
 		}
 	}
 	f := c.finding(o.kind, o.portal, o.text)
+	if o.kind == v1alpha1.Foreign {
+		f.Axis, f.Observed = o.axis.String(), isolation.Foreign
+	}
 	f.Evidence = &isolation.Evidence{
 		PID: o.by.PID, StartTime: o.by.StartTime, Command: isolation.Sanitize(o.by.Command, 64), Processes: 1, Check: o.check,
 	}

@@ -37,6 +37,9 @@ type Container struct {
 	// one of [Points], by their points in the mount namespace; MountIDs are all of them.
 	Mounts   []Mount
 	MountIDs []int
+	// UserIDs are the user IDs of the node that the container's user namespace has, if that is not the
+	// node's.
+	UserIDs []Range
 	// Processes, the first process first.
 	Processes []Process
 }
@@ -69,6 +72,14 @@ type Handle struct {
 	// Directory is set if it is known to be a directory, or to name a place in another way (O_PATH).
 	// Nothing but the mode in which a file was opened tells that without further privileges.
 	Directory bool
+}
+
+// Range is so many numbers from the first on.
+type Range struct{ First, Count uint32 }
+
+// meets tells whether two ranges have a number in common.
+func (r Range) meets(other Range) bool {
+	return uint64(r.First) < uint64(other.First)+uint64(other.Count) && uint64(other.First) < uint64(r.First)+uint64(r.Count)
 }
 
 // Points are where mounts are read whatever they show: what covers parts of /proc and /sys.

@@ -14,6 +14,8 @@ type opening struct {
 	kind v1alpha1.FindingKind
 	// portal by its name in policies, or what else it is called.
 	portal string
+	// axis is what a [v1alpha1.Foreign] is about.
+	axis isolation.Axis
 	// place identifies it among those of the same portal.
 	place string
 	// text is half a sentence without an end, sanitised.

@@ -401,3 +401,16 @@ func TestInAChrootOnlyWhatIsInItIsJudged(t *testing.T) {
 	expect(t, found(t, container(chroot, volume)),
 		"Portal hostPaths: the volume at /node is writable, and the spec says readOnly", unseen)
 }
+
+func TestTwoPodsThatHaveTheSameUserIDs(t *testing.T) {
+	ids := func(first uint32, start uint64, id, uid, name string) openings.Container {
+		return container(func(c *openings.Container) {
+			c.ID, c.Pod, c.Grant, c.MountIDs = id, isolation.PodRef{UID: uid, Namespace: "shop", Name: name}, nil, nil
+			c.UserIDs, c.Processes[0].StartTime = []openings.Range{{First: first, Count: 65536}}, start
+		})
+	}
+	const want = "Foreign: its user namespace has user IDs of the node that shop/web has as well"
+	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(131071, 2, otherID, otherUID, "other")), want)
+	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(131072, 2, otherID, otherUID, "other")))
+	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(65536, 2, sandboxID, podUID, "web")))
+}
