@@ -41,6 +41,11 @@ func confined() {
 		if err := exec.Command("/bin/true").Run(); !errors.Is(err, os.ErrPermission) {
 			fmt.Printf("starting a program: %v\n", err)
 		}
+		for _, flags := range []int{os.O_RDWR, os.O_WRONLY, os.O_RDONLY | os.O_CREATE} {
+			if _, err := os.OpenFile("/proc/self/mem", flags, 0o600); !errors.Is(err, os.ErrPermission) {
+				fmt.Printf("opening a process's memory (%x): %v\n", flags, err)
+			}
+		}
 		if _, err := os.ReadFile("/proc/self/status"); err != nil {
 			fmt.Println(err)
 		}

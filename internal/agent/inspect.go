@@ -8,53 +8,59 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/openings"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
 )
 
-// What a close look at one container may cost. Beyond it the container is unverified, for what was not
-// read may be what matters.
+// What close looks may cost. Beyond it what was read counts, and the container is unverified, for what was
+// not read may be what matters.
 const (
 	// maxMounts is how many mounts are kept; of the others only the numbers are.
 	maxMounts = 2048
 	// maxMountIDs is how many mounts are read.
 	maxMountIDs = 30_000
-	// maxInspected is how many processes are read.
+	// maxInspected is how many processes of a container are read.
 	maxInspected = 512
 	// maxOpenFiles is how many open files of a process are read.
-	maxOpenFiles = 4096
+	maxOpenFiles = 1024
+	// forContainer is how long one container may take, forLook all that are due: the others are due in
+	// the next look still.
+	forContainer, forLook = 250 * time.Millisecond, 2 * time.Second
 )
 
 // inspect looks closely at the containers for which it is time.
 func (l *Looker) inspect(look *isolation.Look) error {
-	i := &openings.Inspection{At: look.At, Pods: make(map[string]isolation.PodRef, len(look.Containers))}
-	index := indexOf(l.dir)
+	i := &openings.Inspection{At: look.At, Pods: make(map[string]isolation.PodRef, len(look.Containers)), Ended: map[string]bool{}}
+	x := indexOf(l.dir)
 	var due []*isolation.ContainerLook
 	for j := range look.Containers {
 		c := &look.Containers[j]
-		if len(c.Processes) == 0 || c.NotApplicable != "" || c.First().Namespaces[isolation.Mount].Reason != "" {
+		i.Pods[c.ID], i.Ended[c.ID] = c.Pod, len(c.Processes) == 0
+		if c.Sandbox || len(c.Processes) == 0 || c.NotApplicable != "" || c.First().Namespaces[isolation.Mount].Reason != "" {
 			continue // whose namespaces could not be read is told already
 		}
-		i.Pods[c.ID] = c.Pod
-		listed, known := index.containers[c.ID]
-		if !c.Sandbox && l.inspector.Due(c.ID, known && listed.container.Grant != nil, look.At) {
+		listed, known := x.containers[c.ID]
+		if l.inspector.Due(c.ID, known && listed.container.Grant != nil, look.At) {
 			due = append(due, c)
 		}
 	}
+	var err error
 	if len(due) > 0 {
-		node, err := l.nodeMounts()
-		if err != nil {
-			return err
-		}
-		i.Node = node
-		for _, c := range due {
-			i.Containers = append(i.Containers, l.container(c, node, index, look))
+		if i.Node, err = l.nodeMounts(); err == nil {
+			end := time.Now().Add(forLook)
+			for _, c := range due {
+				if time.Now().After(end) {
+					break
+				}
+				i.Containers = append(i.Containers, l.container(c, i.Node, x, look))
+			}
 		}
 	}
 	l.inspector.Inspect(i)
-	return nil
+	return err
 }
 
 // nodeMounts reads what the node itself mounts, as its first process sees it.
@@ -90,46 +96,56 @@ func mountOf(m *procns.Mount) openings.Mount {
 	}
 }
 
-// container looks closely at one container.
+// container looks closely at one container: its mounts by its first process, then at each process.
 func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x *index, all *isolation.Look) openings.Container {
+	end := time.Now().Add(forContainer)
 	c := openings.Container{Pod: look.Pod, Name: look.Name, ID: look.ID, Directory: l.directories[look.ID]}
 	if listed, ok := x.containers[look.ID]; ok {
 		c.Grant = listed.container.Grant
 	}
 	first := look.First()
-	remote, err := l.mountsOf(first, &c, node)
+	follow, err := l.mountsOf(first, &c, node)
 	switch {
 	case errors.Is(err, procns.ErrGone):
 		return c // it ended: there is nothing to say of it
 	case err != nil:
 		c.Unread = "its mounts could not be read: " + err.Error()
 	}
+	inside := make(map[int]bool, len(look.Processes))
+	for i := range look.Processes {
+		inside[look.Processes[i].PID] = true
+	}
 	if user := first.Namespaces[isolation.User]; user.Reason == "" && !isNodes(&all.Node[isolation.User], user.ID) {
 		c.UserIDs = l.userIDs(first)
 	}
+	read := func(p *isolation.Process) (more bool) {
+		seen := openings.Process{
+			PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: inside[p.PPID],
+			Outside: outside(p, all), Nested: nested(p, first, all),
+		}
+		// What is in a mount namespace that the container made for itself is not followed: whoever made
+		// it can mount what answers never.
+		err := l.closely(p, &seen, follow && p.Namespaces[isolation.Mount] == first.Namespaces[isolation.Mount], end)
+		if errors.Is(err, procns.ErrGone) || errors.Is(err, procns.ErrExited) {
+			return p != first
+		}
+		if err != nil {
+			c.Unread = fmt.Sprintf("process %d of it could not be looked at closely: %v", p.PID, err)
+		}
+		c.Processes = append(c.Processes, seen)
+		if len(c.Processes) == maxInspected || time.Now().After(end) {
+			c.Unread = fmt.Sprintf("not all of its processes were looked at closely, but for %d: it has more than %d, or they take too long", len(c.Processes), maxInspected)
+			return false
+		}
+		return true
+	}
+	if !read(first) || len(c.Processes) == 0 {
+		return c
+	}
 	for i := range look.Processes {
-		p := &look.Processes[i]
-		if len(c.Processes) == maxInspected {
-			c.Unread = fmt.Sprintf("it has more than %d processes: not all of them were looked at closely", maxInspected)
+		if p := &look.Processes[i]; p != first && !read(p) {
 			break
 		}
-		read, err := l.closely(p, !remote)
-		if err != nil {
-			if !errors.Is(err, procns.ErrGone) && !errors.Is(err, procns.ErrExited) {
-				c.Unread = "a process of it could not be looked at closely: " + err.Error()
-			}
-			continue
-		}
-		read.Outside = outside(p, all)
-		c.Processes = append(c.Processes, read)
-		if p == first { // it stands first
-			last := len(c.Processes) - 1
-			c.Processes[0], c.Processes[last] = c.Processes[last], c.Processes[0]
-		}
-	}
-	if len(c.Processes) == 0 || c.Processes[0].PID != first.PID {
-		// What its mounts mean is told by the process whose they are.
-		return openings.Container{Pod: c.Pod, Name: c.Name, ID: c.ID, Unread: c.Unread}
 	}
 	return c
 }
@@ -140,18 +156,26 @@ func outside(p *isolation.Process, look *isolation.Look) bool {
 	return ns.Reason != "" || isNodes(&look.Node[isolation.Mount], ns.ID)
 }
 
-// mountsOf reads the mounts of a container's first process. remote tells whether one is of a file system
-// on another machine: following a link to it can wait for that machine, for ever if it is silent.
-func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node *openings.Node) (remote bool, err error) {
+// nested tells whether a process is in a user namespace below that of the container.
+func nested(p, first *isolation.Process, look *isolation.Look) bool {
+	ns := p.Namespaces[isolation.User]
+	return ns.Reason == "" && ns != first.Namespaces[isolation.User] && !isNodes(&look.Node[isolation.User], ns.ID) && !p.MapsNodeRoot
+}
+
+// mountsOf reads the mounts of a container's first process. follow tells whether links to what is on them
+// can be followed: on a file system of another machine that can wait for that machine, for ever if it is
+// silent.
+func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node *openings.Node) (follow bool, err error) {
 	p, err := l.again(first)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = p.Close() }() // nothing was written
+	follow = true
 	err = p.Mounts(func(m procns.Mount) bool {
 		c.MountIDs = append(c.MountIDs, m.ID)
-		remote = remote || isRemote(m.FSType)
-		if mount := mountOf(&m); node.Has(mount.Device) || openings.Points(mount.Point) {
+		follow = follow && !isRemote(m.FSType)
+		if mount := mountOf(&m); node.Has(mount.Device) || openings.Concerns(&mount) {
 			c.Mounts = append(c.Mounts, mount)
 		}
 		return len(c.MountIDs) < maxMountIDs && len(c.Mounts) < maxMounts
@@ -159,16 +183,18 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 	if err == nil && (len(c.MountIDs) == maxMountIDs || len(c.Mounts) == maxMounts) {
 		err = fmt.Errorf("there are too many: more than %d, or than %d of file systems of the node", maxMountIDs, maxMounts)
 	}
-	if err == nil && !remote {
-		var root procns.Place
-		if root, err = p.Root(); err == nil && root.Path != "/" {
-			c.Chroot = root.Path
-			for i := range c.Mounts {
-				c.Mounts[i].Point = path.Join(c.Chroot, c.Mounts[i].Point)
-			}
-		}
+	if err != nil || !follow {
+		return false, err
 	}
-	return remote, err
+	root, err := p.Root()
+	if err != nil || root.Path == "/" {
+		return err == nil, err
+	}
+	c.Chroot = root.Path
+	for i := range c.Mounts {
+		c.Mounts[i].Point = path.Join(c.Chroot, c.Mounts[i].Point)
+	}
+	return false, nil // what is mounted outside of the chroot is not known
 }
 
 // userIDs are the node's user IDs that a process's user namespace has. None if they cannot be read: then
@@ -190,7 +216,7 @@ func (l *Looker) userIDs(first *isolation.Process) []openings.Range {
 	return ranges
 }
 
-// isRemote tells whether files of that type are on another machine.
+// isRemote tells whether files of that type are on another machine, or served by a process.
 func isRemote(fsType string) bool {
 	for _, prefix := range []string{"nfs", "9p", "ceph", "cifs", "smb", "afs", "ocfs2", "gfs2", "lustre"} {
 		if strings.HasPrefix(fsType, prefix) {
@@ -225,47 +251,69 @@ func (l *Looker) again(seen *isolation.Process) (procns.Process, error) {
 	return p, nil
 }
 
-// closely reads privileges and handles of a process.
-func (l *Looker) closely(seen *isolation.Process, places bool) (openings.Process, error) {
-	read := openings.Process{PID: seen.PID, StartTime: seen.StartTime, Command: seen.Command}
+// closely reads privileges and handles of a process; what was read before an error counts.
+func (l *Looker) closely(seen *isolation.Process, read *openings.Process, follow bool, end time.Time) error {
 	p, err := l.again(seen)
 	if err != nil {
-		return read, err
+		return err
 	}
 	defer func() { _ = p.Close() }() // nothing was written
 	status, err := p.Status()
 	if err != nil {
-		return read, err
+		return err
 	}
 	read.Capabilities = openings.Capabilities(status.CapInh | status.CapPrm | status.CapEff | status.CapBnd | status.CapAmb)
 	read.NoNewPrivileges, read.Filtered = status.NoNewPrivs, status.Seccomp != 0
-	if places {
-		for _, of := range []struct {
-			what string
-			read func() (procns.Place, error)
-		}{{"cwd", p.Cwd}, {"root", p.Root}} {
-			place, err := of.read()
-			if err != nil {
-				return read, err
-			}
-			read.Handles = append(read.Handles, openings.Handle{What: of.what, MountID: place.MountID, Path: place.Path, Directory: true})
-		}
+	if !follow {
+		return nil
 	}
-	// One of each mount is enough, a directory if there is one.
-	known := make(map[int]int)
-	more, err := p.OpenFiles(maxOpenFiles, func(f procns.OpenFile) {
-		h := openings.Handle{What: "fd/" + strconv.Itoa(f.FD), MountID: f.MountID, Directory: f.Directory() || f.PathOnly()}
-		at, seen := known[f.MountID]
+	for _, of := range []struct {
+		what string
+		read func() (procns.Place, error)
+	}{{"cwd", p.Cwd}, {"root", p.Root}} {
+		place, err := of.read()
+		if err != nil {
+			return err
+		}
+		read.Handles = append(read.Handles, openings.Handle{What: of.what, MountID: place.MountID, Path: place.Path, Directory: true})
+	}
+	if status.Uid != [4]uint32{} {
+		return nil // the files of another user cannot be followed without a further capability
+	}
+	return l.openFiles(p, read, end)
+}
+
+// openFiles follows what a process has open: one of each mount is kept, a directory if there is one. What the
+// kernel says of open files is not read: whoever opens one chooses how long that is (epoll(7)).
+func (l *Looker) openFiles(p procns.Process, read *openings.Process, end time.Time) error {
+	numbers, more, err := p.FDs(maxOpenFiles)
+	if err != nil {
+		return err
+	}
+	kept := make(map[int]int)
+	for _, fd := range numbers {
+		place, err := p.FilePlace(fd)
+		switch {
+		case errors.Is(err, procns.ErrNotOpen):
+			continue
+		case err != nil:
+			return err
+		}
+		h := openings.Handle{What: "fd/" + strconv.Itoa(fd), MountID: place.MountID, Path: place.Path, Directory: place.Directory}
+		at, seen := kept[h.MountID]
 		switch {
 		case !seen:
-			known[f.MountID] = len(read.Handles)
+			kept[h.MountID] = len(read.Handles)
 			read.Handles = append(read.Handles, h)
-		case h.Directory && !read.Handles[at].Directory, read.Handles[at].What == "fd/0" || read.Handles[at].What == "fd/1" || read.Handles[at].What == "fd/2":
+		case !read.Handles[at].Directory && (h.Directory || openings.Standard(read.Handles[at].What)):
 			read.Handles[at] = h
 		}
-	})
-	if err == nil && more {
-		err = fmt.Errorf("it has more than %d open files", maxOpenFiles)
+		if time.Now().After(end) {
+			return errors.New("its open files take too long")
+		}
 	}
-	return read, err
+	if more {
+		return fmt.Errorf("it has more than %d open files", maxOpenFiles)
+	}
+	return nil
 }

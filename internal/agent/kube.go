@@ -226,7 +226,9 @@ func lean(o any) (any, error) {
 	case *corev1.Node:
 		o.Status = corev1.NodeStatus{NodeInfo: o.Status.NodeInfo}
 	case *corev1.Pod:
-		o.Spec.Volumes = slices.DeleteFunc(o.Spec.Volumes, func(v corev1.Volume) bool { return v.HostPath == nil })
+		for i := range o.Spec.Volumes {
+			leanVolume(&o.Spec.Volumes[i])
+		}
 		leanContainers(o.Spec.InitContainers)
 		leanContainers(o.Spec.Containers)
 		for i := range o.Spec.EphemeralContainers {
@@ -235,6 +237,19 @@ func lean(o any) (any, error) {
 		}
 	}
 	return o, nil
+}
+
+// leanVolume leaves of a volume what kind it is, and the path of a hostPath.
+func leanVolume(v *corev1.Volume) {
+	lean := corev1.Volume{Name: v.Name}
+	switch {
+	case v.HostPath != nil:
+		lean.HostPath = v.HostPath
+	case v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil:
+		// All of these are the kubelet's, made for the pod.
+		lean.EmptyDir = &corev1.EmptyDirVolumeSource{}
+	}
+	*v = lean
 }
 
 func leanContainers(containers []corev1.Container) {

@@ -78,6 +78,8 @@ type looking struct {
 	facts    func() v1alpha1.NodeFacts
 	informed func() bool
 	now      func() time.Time
+	// confirm is how far apart looks must be that confirm each other.
+	confirm time.Duration
 
 	tracker *isolation.Tracker
 	// since is the first look that knew all that the API tells; zero if there was none yet.
@@ -151,7 +153,7 @@ func (l *looking) settle(at time.Time, informed bool) bool {
 		}
 		return false
 	}
-	return at.Sub(l.since) >= isolation.ConfirmAfter
+	return at.Sub(l.since) >= max(l.confirm, isolation.ConfirmAfter)
 }
 
 // reporter writes report and lease. It is a [publisher].

@@ -145,7 +145,7 @@ func run(ctx context.Context, o *Options, looker *Looker, dir *kubeDirectory, pu
 	looks := &looking{
 		log: o.Log, observer: looker, board: board, metrics: m, now: time.Now,
 		pace:    pace{interval: o.Interval, jitter: rand.Float64},
-		changed: dir.changed, former: former, facts: facts,
+		changed: dir.changed, former: former, facts: facts, confirm: inspectConfirm,
 		informed: func() bool { return dir.pods.HasSynced() && dir.classes.HasSynced() && dir.nodeObject() != nil },
 	}
 	reports := &reporting{

@@ -132,6 +132,9 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 		}
 	}
 	o.breaches = append(o.breaches, d.openings(sight.Findings)...)
+	if o.unverified == nil {
+		o.unverified = d.unread(sight.Findings)
+	}
 	if sight.Doubt != "" {
 		o.unverified = &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: Sanitize(sight.Doubt, 1024)}
 	}
@@ -148,7 +151,7 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 		// The report is a node's word: bounded and sanitised like any other foreign text.
 		told := Sanitize(n.Message, 512)
 		switch {
-		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal):
+		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.names(told)):
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Portal, Portal: n.Portal, Message: n.Portal + " was found open, which is not allowed: " + told,
 			})
@@ -160,6 +163,24 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 	}
 	return out
 }
+
+// unread is what a report says of a container that was not looked at closely, if the demand is about what
+// that would have shown; nil if there is none.
+func (d *demand) unread(known []v1alpha1.NodeFinding) *v1alpha1.PolicyFinding {
+	concerned := d.required[Mount] == Container
+	for i := range portalChecks {
+		concerned = concerned || portalChecks[i].judged(&d.portals)
+	}
+	for i := range known {
+		if n := &known[i]; concerned && n.Kind == v1alpha1.Unverified && n.Portal == PortalMounts {
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "it could not be looked at closely: " + Sanitize(n.Message, 512)}
+		}
+	}
+	return nil
+}
+
+// PortalMounts is the portal of a finding on a container that could not be looked at closely.
+const PortalMounts = "mounts"
 
 // Breaches lists the axes on which the levels are known and below what the policy requires,
 // without regard to match and exemptions: for a host that knows no pods.

@@ -318,3 +318,31 @@ func TestWhatWasFoundOpenBreachesPoliciesThatForbidIt(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatCouldNotBeLookedAtCloselyIsNotVerified(t *testing.T) {
+	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
+		{Kind: v1alpha1.Unverified, Portal: isolation.PortalMounts, Message: "too many"},
+	}}
+	for spec, verified := range map[string]bool{
+		"isolation: {pid: Container}":                           true,
+		"isolation: {mount: Container}":                         false,
+		"portals: {hostPaths: {}}\nisolation: {pid: Container}": false,
+	} {
+		a := policy(t, spec).Assess(subject(t, ""), sight)
+		if a.Verified != verified || (a.Class == isolation.Unverified) == verified {
+			t.Errorf("%s: verified %t, class %d", spec, a.Verified, a.Class)
+		}
+	}
+}
+
+func TestOnlyCapabilitiesThatAPolicyForbidsBreachIt(t *testing.T) {
+	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
+		{Kind: v1alpha1.Portal, Portal: "capabilities", Message: "it has the capabilities NET_ADMIN, BPF beyond those that the spec asks for"},
+	}}
+	for forbidden, breached := range map[string]bool{"SYS_ADMIN": false, "NET": false, "BPF": true, "cap_net_admin": true, "ALL": true} {
+		a := policy(t, "portals: {capabilities: {forbid: ["+forbidden+"]}}").Assess(subject(t, ""), sight)
+		if (a.Class == isolation.Breached) != breached {
+			t.Errorf("%s forbidden: class %d", forbidden, a.Class)
+		}
+	}
+}

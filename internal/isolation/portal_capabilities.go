@@ -99,6 +99,13 @@ func (c *capabilitySet) forbids(name string) bool {
 	}
 }
 
+// names tells whether a text names one that may not be added, as a word of its own.
+func (c *capabilitySet) names(text string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == ';' }), func(word string) bool {
+		return word == strings.ToUpper(word) && word != allCapabilities && c.forbids(word)
+	})
+}
+
 // String lists what is forbidden, for a message.
 func (c *capabilitySet) String() string {
 	out := listed(c.forbidden, func(name string) string { return Sanitize(name, 64) })

@@ -36,6 +36,8 @@ type GrantedMount struct {
 	Point string
 	// HostPath is what of the node is mounted, clean; empty for volumes that are no folder of the node.
 	HostPath string
+	// Own is set if the kubelet makes the volume for this pod: it is in the pod's folder.
+	Own bool
 	// ReadOnly is set if the container may not write.
 	ReadOnly bool
 	// Propagation is set if mounts may travel.
@@ -55,9 +57,9 @@ func GrantOf(spec *corev1.PodSpec, name string) (g Grant, ok bool) {
 		g.Plugins = g.Plugins || extended(resource)
 	}
 	g.Plugins = g.Plugins || len(c.Resources.Claims) > 0 || len(c.VolumeDevices) > 0
-	volumes := make(map[string]*corev1.HostPathVolumeSource, len(spec.Volumes))
+	volumes := make(map[string]*corev1.Volume, len(spec.Volumes))
 	for i := range spec.Volumes {
-		volumes[spec.Volumes[i].Name] = spec.Volumes[i].HostPath
+		volumes[spec.Volumes[i].Name] = &spec.Volumes[i]
 	}
 	for i := range c.VolumeMounts {
 		m := &c.VolumeMounts[i]
@@ -65,8 +67,11 @@ func GrantOf(spec *corev1.PodSpec, name string) (g Grant, ok bool) {
 			Point: realPoint(m.MountPath), ReadOnly: m.ReadOnly,
 			Propagation: m.MountPropagation != nil && *m.MountPropagation != corev1.MountPropagationNone,
 		}
-		if source := volumes[m.Name]; source != nil {
-			granted.HostPath = realPoint(path.Join("/", source.Path, m.SubPath))
+		if v := volumes[m.Name]; v != nil {
+			granted.Own = v.EmptyDir != nil || v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil
+			if v.HostPath != nil {
+				granted.HostPath = realPoint(path.Join("/", v.HostPath.Path, m.SubPath))
+			}
 		}
 		g.Mounts = append(g.Mounts, granted)
 	}

@@ -37,13 +37,14 @@ func (c *Container) hostMounts(n *Node, pods map[string]isolation.PodRef) []open
 			}
 			continue
 		}
-		granted := c.Grant.explains(m.Point, paths)
+		kept := slices.ContainsFunc(paths, func(p string) bool { return c.keeps(p, pods) })
+		granted := c.Grant.explains(m.Point, paths, kept)
 		switch {
 		case granted != nil:
 			out = append(out, c.asGranted(n, m, granted)...)
-		case slices.ContainsFunc(paths, func(p string) bool { return c.keeps(p, pods) }):
+		case kept:
 			out = append(out, c.travels(n, m, true)...)
-		case everybodys(m), c.Grant.Privileged && slices.ContainsFunc(paths, isDevice),
+		case everybodys(m), isEmptyFolder(m) && m.ReadOnly && (within(m.Point, "/proc") || within(m.Point, "/sys")), c.Grant.Privileged && slices.ContainsFunc(paths, isDevice),
 			c.Grant.HostIPC && m.Point == "/dev/shm" && slices.Contains(paths, "/dev/shm"),
 			c.Grant.Plugins && !slices.ContainsFunc(paths, private):
 		default:
@@ -61,23 +62,36 @@ func perNamespace(m *Mount, g *Grant) bool {
 	case "sysfs", "cgroup", "cgroup2", "mqueue":
 		return true
 	case "proc":
-		return m.Root != "/" || m.Point == "/proc" && g.HostPID
+		return g.HostPID && within(m.Point, "/proc")
 	}
 	return false
 }
 
-// explains finds the volume that accounts for a mount; nil if none does.
-func (g *Grant) explains(point string, paths []string) *GrantedMount {
-	var found *GrantedMount
+// explains finds the volume that accounts for a mount; nil if none does: the one that is mounted there, or
+// nearest above, or else one of its path. What the kubelet makes for the pod is in the pod's folder (kept),
+// and accounts for nothing else that is there. No volume that names no path accounts for the node's root
+// or the runtime's sockets.
+func (g *Grant) explains(point string, paths []string, kept bool) *GrantedMount {
+	var byPoint, byPath *GrantedMount
 	for i := range g.Mounts {
 		m := &g.Mounts[i]
-		byPoint := within(point, m.Point)
-		byPath := m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return within(p, m.HostPath) })
-		if (byPoint || byPath) && (found == nil || point == m.Point) {
-			found = m
+		if within(point, m.Point) && (byPoint == nil || len(m.Point) > len(byPoint.Point)) {
+			byPoint = m
+		}
+		if m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return within(p, m.HostPath) }) {
+			if byPath == nil || m.Propagation {
+				byPath = m
+			}
 		}
 	}
-	return found
+	switch {
+	case byPoint == nil, byPoint.Own && !kept && len(paths) > 0:
+		return byPath
+	case byPoint.HostPath == "" && slices.ContainsFunc(paths, func(p string) bool { return p == "/" || isolation.ReachesRuntimeSockets(p) }) && !kept:
+		return byPath
+	default:
+		return byPoint
+	}
 }
 
 // asGranted are the ways in which a mount is more than its volume.

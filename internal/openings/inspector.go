@@ -37,7 +37,7 @@ type inspected struct {
 	granted bool
 }
 
-// suspicion is an opening of one process.
+// suspicion is an opening of one process, or of any of a container.
 type suspicion struct {
 	kind          v1alpha1.FindingKind
 	portal, place string
@@ -73,7 +73,7 @@ func (s *Inspector) Inspect(i *Inspection) {
 	before := s.containers
 	s.containers = make(map[string]*inspected, len(i.Pods))
 	for id := range i.Pods {
-		if c := before[id]; c != nil {
+		if c := before[id]; c != nil && !i.Ended[id] {
 			s.containers[id] = c
 		}
 	}
@@ -110,7 +110,7 @@ func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners 
 		c.Unread = "its first process is in a chroot: what is mounted outside of it is not seen"
 	}
 	if c.Unread != "" {
-		now.findings = append(now.findings, c.finding(v1alpha1.Unverified, portalMounts, isolation.Sanitize(c.Unread, 512)))
+		now.findings = append(now.findings, c.finding(v1alpha1.Unverified, isolation.PortalMounts, isolation.Sanitize(c.Unread, 512)))
 	}
 	all := i.openings(c, owners)
 	if len(c.Processes) > 0 {
@@ -118,6 +118,9 @@ func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners 
 	}
 	for _, o := range all {
 		key := suspicion{o.kind, o.portal, o.place, o.by.PID, o.by.StartTime}
+		if o.anybody {
+			key.pid, key.start = 0, 0
+		}
 		since := i.At
 		if before != nil {
 			if first, known := before.since[key]; known {

@@ -42,7 +42,7 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 			}
 			where := "the node"
 			fsType, nodes := n.types[h.MountID]
-			if !h.Directory && (standard[h.What] || fsType == "devtmpfs" || fsType == "devpts") {
+			if !h.Directory && (Standard(h.What) || fsType == "devtmpfs" || fsType == "devpts") {
 				continue
 			}
 			if !nodes {
@@ -59,7 +59,8 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 				text += ": " + shown(h.Path)
 			}
 			out = append(out, opening{
-				kind: v1alpha1.Leak, portal: "", place: strconv.Itoa(p.PID) + "/" + h.What, text: text, by: p,
+				// Another number for the same is the same.
+				kind: v1alpha1.Leak, place: strconv.Itoa(h.MountID), text: text, by: p, anybody: p.Child,
 				check: checkOf(p.PID, h.What),
 			})
 		}
@@ -67,8 +68,8 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 	return out
 }
 
-// standard are the open files that whoever starts a container chooses.
-var standard = map[string]bool{"fd/0": true, "fd/1": true, "fd/2": true}
+// Standard tells whether it is one of the open files that whoever starts a container chooses.
+func Standard(what string) bool { return what == "fd/0" || what == "fd/1" || what == "fd/2" }
 
 func checkOf(pid int, what string) string {
 	at := "/proc/" + strconv.Itoa(pid) + "/"

@@ -14,6 +14,8 @@ type Inspection struct {
 	Node *Node
 	// Pods tells of all containers on the node, by their IDs, whose they are, sandboxes included.
 	Pods map[string]isolation.PodRef
+	// Ended are those that have no process any more.
+	Ended map[string]bool
 	// Containers are those that were looked at.
 	Containers []Container
 }
@@ -33,8 +35,8 @@ type Container struct {
 	// Chroot is the root of the first process, if that is not the root of its mount namespace: then
 	// mounts outside of it are not seen. Empty if it is.
 	Chroot string
-	// Mounts are those of the first process whose file system the node mounts as well, or that are at
-	// one of [Points], by their points in the mount namespace; MountIDs are all of them.
+	// Mounts are those of the first process whose file system the node mounts as well, or that
+	// [Concerns] tells of, by their points in the mount namespace; MountIDs are all of them.
 	Mounts   []Mount
 	MountIDs []int
 	// UserIDs are the user IDs of the node that the container's user namespace has, if that is not the
@@ -52,6 +54,10 @@ type Process struct {
 	Command string
 	// Capabilities is the union of all of its sets, the bounding set included.
 	Capabilities Capabilities
+	// Nested is set if it is in a user namespace that the container made: its capabilities hold there only.
+	Nested bool
+	// Child is set if its parent is one of the container's processes: no runtime brought it in.
+	Child bool
 	// NoNewPrivileges and Filtered are as in /proc/PID/status.
 	NoNewPrivileges, Filtered bool
 	// Outside is set if its mount namespace is not below the container's own: then all that it has
@@ -69,8 +75,7 @@ type Handle struct {
 	MountID int
 	// Path is the text of the link, if it could be read.
 	Path string
-	// Directory is set if it is known to be a directory, or to name a place in another way (O_PATH).
-	// Nothing but the mode in which a file was opened tells that without further privileges.
+	// Directory is set if it is a directory.
 	Directory bool
 }
 
@@ -82,9 +87,10 @@ func (r Range) meets(other Range) bool {
 	return uint64(r.First) < uint64(other.First)+uint64(other.Count) && uint64(other.First) < uint64(r.First)+uint64(r.Count)
 }
 
-// Points are where mounts are read whatever they show: what covers parts of /proc and /sys.
-func Points(point string) bool {
-	return point == "/" || within(point, "/proc") || within(point, "/sys")
+// Concerns tells whether a mount is read even if the node does not have its file system: it can cover a
+// part of /proc or /sys, or is one.
+func Concerns(m *Mount) bool {
+	return m.Point == "/" || m.FSType == "proc" || settings[m.FSType] || within(m.Point, "/proc") || within(m.Point, "/sys")
 }
 
 // of tells whether a container is of the pod.

@@ -4,6 +4,7 @@ package openings
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,7 +36,7 @@ func ProcEntries() []string { return append(append([]string(nil), hidden...), re
 // masks are the parts of /proc and /sys that are open though the spec does not ask for that.
 func (c *Container) masks(n *Node, t *table) []opening {
 	var out []opening
-	if !c.Grant.Unmasked && c.Grant.explains("/proc", nil) == nil {
+	if !c.Grant.Unmasked && c.Grant.explains("/proc", nil, false) == nil {
 		out = append(out, c.procMasks(n, t)...)
 	}
 	if c.Grant.Privileged {
@@ -43,17 +44,24 @@ func (c *Container) masks(n *Node, t *table) []opening {
 	}
 	for i := range c.Mounts {
 		m := &c.Mounts[i]
-		kernels := m.FSType == "sysfs" || m.FSType == "cgroup" || m.FSType == "cgroup2"
-		if !kernels || m.ReadOnly || !within(m.Point, "/sys") || c.Grant.explains(m.Point, nil) != nil || t.top(m.Point) != m {
+		// A part of /proc that is bound, be it on itself to be read only, or elsewhere.
+		part := m.FSType == "proc" && m.Root != "/" && !c.Grant.Unmasked && !slices.Contains(readOnly, strings.TrimPrefix(m.Point, "/proc/"))
+		if (!part && !settings[m.FSType]) || m.ReadOnly || t.tops[m.Point] != m || c.Grant.explains(m.Point, nil, false) != nil {
 			continue
 		}
-		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable: there the kernel is told which programs to start"))
+		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable, and the spec does not ask for that"))
 	}
 	return out
 }
 
+// settings are the types of the file systems in which the kernel, or its control groups, are set.
+var settings = map[string]bool{
+	"sysfs": true, "cgroup": true, "cgroup2": true, "debugfs": true, "tracefs": true, "securityfs": true, "configfs": true,
+	"binfmt_misc": true, "efivarfs": true, "bpf": true,
+}
+
 func (c *Container) procMasks(n *Node, t *table) []opening {
-	proc := t.top("/proc")
+	proc := t.tops["/proc"]
 	if proc == nil {
 		return []opening{c.ofProc("nothing is mounted at /proc")}
 	}
@@ -84,11 +92,16 @@ func covers(m *Mount) bool {
 	switch {
 	case m == nil:
 		return false
-	case m.FSType == "tmpfs" && m.Root == "/":
+	case m.FSType == "tmpfs" && m.Root == "/", isEmptyFolder(m):
 		return m.ReadOnly
 	default:
 		return (m.FSType == "tmpfs" || m.FSType == "devtmpfs") && path.Base(m.Root) == "null"
 	}
+}
+
+// isEmptyFolder tells whether it is the folder that crun mounts where runc mounts an empty file system.
+func isEmptyFolder(m *Mount) bool {
+	return m.FSType == "tmpfs" && strings.HasSuffix(m.Root, "/crun/.empty-directory")
 }
 
 // ofProc is an opening by what is not mounted.

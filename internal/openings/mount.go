@@ -22,50 +22,40 @@ type Device struct{ Major, Minor uint32 }
 
 // table is the mounts of one namespace, found by what is asked for.
 type table struct {
-	mounts  []Mount
-	byPoint map[string][]int
+	byID map[int]*Mount
+	// tops are the mounts that are seen, by their points.
+	tops map[string]*Mount
 }
 
+// tableOf finds out which mount is seen at each point: the one that none covers. The order of lines does
+// not tell: a mount that covers another has that one as its parent, and the same point.
 func tableOf(mounts []Mount) *table {
-	t := &table{mounts: mounts, byPoint: make(map[string][]int, len(mounts))}
+	t := &table{byID: make(map[int]*Mount, len(mounts)), tops: make(map[string]*Mount, len(mounts))}
 	for i := range mounts {
-		t.byPoint[mounts[i].Point] = append(t.byPoint[mounts[i].Point], i)
+		t.byID[mounts[i].ID] = &mounts[i]
+	}
+	covered := make(map[int]bool)
+	for i := range mounts {
+		if below := t.byID[mounts[i].Parent]; below != nil && below != &mounts[i] && below.Point == mounts[i].Point {
+			covered[below.ID] = true
+		}
+	}
+	for i := range mounts {
+		if !covered[mounts[i].ID] {
+			t.tops[mounts[i].Point] = &mounts[i]
+		}
 	}
 	return t
 }
 
-// top is the mount that is seen at a point: the one that none covers. The order of lines does not tell:
-// a mount that covers another has that one as its parent, and the same point. nil if there is none.
-func (t *table) top(point string) *Mount {
-	at := t.byPoint[point]
-	for _, i := range at {
-		covered := false
-		for _, j := range at {
-			covered = covered || t.mounts[j].Parent == t.mounts[i].ID && i != j
-		}
-		if !covered {
-			return &t.mounts[i]
-		}
-	}
-	return nil
-}
-
 // on is the mount that is seen at a point of what another one shows; nil if there is none. What is below
-// a mount that is covered is not seen.
+// a mount that is covered is not seen. A table is no snapshot, and whoever moves mounts while it is read
+// can make a circle of it: then nothing is seen there.
 func (t *table) on(below *Mount, point string) *Mount {
-	m := t.top(point)
-	for up := m; up != nil; up = t.parent(up) {
+	m := t.tops[point]
+	for up, steps := m, 0; up != nil && steps <= len(t.byID); up, steps = t.byID[up.Parent], steps+1 {
 		if up.ID == below.ID {
 			return m
-		}
-	}
-	return nil
-}
-
-func (t *table) parent(m *Mount) *Mount {
-	for i := range t.mounts {
-		if t.mounts[i].ID == m.Parent && m.Parent != m.ID {
-			return &t.mounts[i]
 		}
 	}
 	return nil
@@ -103,7 +93,7 @@ func NodeOf(mounts []Mount, entries []string) *Node {
 }
 
 // Has tells whether the node mounts the file system: only such a mount can show a part of the node. A
-// reader can leave out other mounts that are not at one of [Points].
+// reader can leave out other mounts but for what [Concerns] tells of.
 func (n *Node) Has(d Device) bool { return len(n.byDevice[d]) > 0 }
 
 // paths are where the node has what a mount shows; a file system can be mounted in several places. Empty

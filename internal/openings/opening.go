@@ -20,8 +20,10 @@ type opening struct {
 	place string
 	// text is half a sentence without an end, sanitised.
 	text string
-	// by is the process that shows it.
-	by *Process
+	// by is the process that shows it. anybody is set if another process may confirm it: it was not
+	// brought in by the runtime, whose own processes have such things open for a moment.
+	by      *Process
+	anybody bool
 	// check is a command that shows it on the node. It is made of numbers and names of files of /proc
 	// only: a person pastes it into a shell.
 	check string
@@ -31,8 +33,6 @@ type opening struct {
 const (
 	portalSeccomp         = "seccomp"
 	portalNoNewPrivileges = "noNewPrivileges"
-	// portalMounts is concerned where not all could be read.
-	portalMounts = "mounts"
 )
 
 // ofMount is an opening by a mount of the container.

@@ -250,8 +250,8 @@ func TestMasks(t *testing.T) {
 		"lie on a /proc that is hidden": {with(openings.Mount{Device: openings.Device{Minor: 61}, Root: "/", Point: "/proc", FSType: "proc"}), ""},
 		"lie on no /proc":               {change("/proc", func(m *openings.Mount) { m.FSType, m.Device = "tmpfs", own }), "/proc is no procfs but tmpfs (CVE-2019-16884)"},
 		"have nothing to lie on":        {without("/proc"), "nothing is mounted at /proc"},
-		"leave /sys writable":           {change("/sys", writable), "/sys (sysfs) is writable: there the kernel is told which programs to start"},
-		"leave control groups writable": {change("/sys/fs/cgroup", writable), "/sys/fs/cgroup (cgroup2) is writable: there the kernel is told which programs to start"},
+		"leave /sys writable":           {change("/sys", writable), "/sys (sysfs) is writable, and the spec does not ask for that"},
+		"leave control groups writable": {change("/sys/fs/cgroup", writable), "/sys/fs/cgroup (cgroup2) is writable, and the spec does not ask for that"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			edits := []func(*openings.Container){c.edit}
@@ -370,7 +370,7 @@ ephemeralContainers: [{name: debug, securityContext: {procMount: Unmasked}}]`
 	if !ok || app.Capabilities.String() != "SYS_ADMIN" || !app.NoNewPrivileges || app.Filtered || !app.Plugins || app.Privileged || app.Unmasked {
 		t.Errorf("%+v", app)
 	}
-	want := []openings.GrantedMount{{Point: "/log", HostPath: "/run/x/a", ReadOnly: true, Propagation: true}, {Point: "/run/tmp"}}
+	want := []openings.GrantedMount{{Point: "/log", HostPath: "/run/x/a", ReadOnly: true, Propagation: true}, {Point: "/run/tmp", Own: true}}
 	if !slices.Equal(app.Mounts, want) {
 		t.Errorf("%+v", app.Mounts)
 	}
@@ -413,4 +413,88 @@ func TestTwoPodsThatHaveTheSameUserIDs(t *testing.T) {
 	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(131071, 2, otherID, otherUID, "other")), want)
 	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(131072, 2, otherID, otherUID, "other")))
 	expect(t, found(t, ids(65536, 1, ownID, podUID, "web"), ids(65536, 2, sandboxID, podUID, "web")))
+}
+
+func TestWhatIsSetIsJudgedWhereverItIsMounted(t *testing.T) {
+	for _, c := range []struct {
+		mount openings.Mount
+		want  string
+	}{
+		{openings.Mount{Device: openings.Device{Minor: 70}, Root: "/", Point: "/tmp/cgrp", FSType: "cgroup"}, "/tmp/cgrp (cgroup) is writable, and the spec does not ask for that"},
+		{openings.Mount{Device: openings.Device{Minor: 60}, Root: "/sys/kernel/core_pattern", Point: "/dev/console", FSType: "proc"}, "/dev/console (proc) is writable, and the spec does not ask for that"},
+		{openings.Mount{Device: procfs, Root: "/sys/kernel", Point: "/x", FSType: "proc", ReadOnly: true}, "the node's /proc/sys/kernel is mounted at /x, and no volume of the spec accounts for it"},
+	} {
+		expect(t, found(t, container(with(c.mount))), "Portal procMount: "+c.want)
+	}
+}
+
+func TestAVolumeOfThePodAccountsForNothingElseThatIsThere(t *testing.T) {
+	volume := granting(func(g *openings.Grant) {
+		g.Mounts = []openings.GrantedMount{{Point: "/data", Own: true}, {Point: "/claim"}}
+	})
+	at := func(point, root string) []string {
+		return found(t, container(volume, with(openings.Mount{Device: disk, Root: root, Point: point, FSType: "ext4"})))
+	}
+	expect(t, at("/data", "/var/lib/kubelet/pods/"+podUID+"/volumes/kubernetes.io~empty-dir/data"))
+	expect(t, at("/data", "/etc"), "Portal hostPaths: the node's /etc is mounted at /data, and no volume of the spec accounts for it")
+	expect(t, at("/claim", "/mnt/disks/1"))
+	if got := at("/claim", "/"); len(got) != 1 {
+		t.Errorf("the node's root at a claim: %q", got)
+	}
+}
+
+func TestAVolumeNearerToAMountGoesBeforeOneOfItsPath(t *testing.T) {
+	exporter := granting(func(g *openings.Grant) {
+		g.Mounts = []openings.GrantedMount{{Point: "/host/proc", HostPath: "/proc"}, {Point: "/host/root", HostPath: "/", Propagation: true}}
+	})
+	expect(t, found(t, container(exporter, with(openings.Mount{Device: procfs, Root: "/", Point: "/host/root/proc", FSType: "proc", Master: 1}))))
+}
+
+func TestMasksOfCrun(t *testing.T) {
+	empty := func(c *openings.Container) {
+		for i := range c.Mounts {
+			if c.Mounts[i].Point == "/proc/acpi" {
+				c.Mounts[i].Device, c.Mounts[i].Root, c.Mounts[i].ReadOnly = run, "/crun/.empty-directory", true
+			}
+		}
+	}
+	expect(t, found(t, container(empty)))
+}
+
+// A table is no snapshot: mounts that are moved while it is read can form a circle.
+func TestACircleOfMountsEnds(t *testing.T) {
+	circle := func(c *openings.Container) {
+		for i := range c.Mounts {
+			switch m := &c.Mounts[i]; m.Point {
+			case "/proc/acpi":
+				m.ID, m.Parent = 901, 902
+			case "/proc/scsi":
+				m.ID, m.Parent = 902, 901
+			}
+		}
+	}
+	expect(t, found(t, container(circle)), "Portal procMount: no mask is on /proc/acpi, /proc/scsi")
+}
+
+func TestCapabilitiesInAUserNamespaceOfItsOwnAreNoExcess(t *testing.T) {
+	expect(t, found(t, container(first(func(p *openings.Process) { p.Capabilities, p.Nested = openings.AllCapabilities, true }))))
+}
+
+func TestAnotherProcessOfTheContainerConfirmsALeak(t *testing.T) {
+	s := openings.Inspector{Confirm: confirm}
+	at := time.Unix(1_800_000_000, 0)
+	look := func(pid int, child bool) int {
+		at = at.Add(confirm)
+		c := container(func(c *openings.Container) {
+			c.Processes = append(c.Processes, openings.Process{PID: pid, Child: child, Capabilities: openings.DefaultCapabilities, Handles: []openings.Handle{{What: "fd/9", MountID: 1}}})
+		})
+		s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{c}, Pods: map[string]isolation.PodRef{ownID: c.Pod}})
+		return len(s.Findings())
+	}
+	if look(1, false) != 0 || look(2, false) != 0 {
+		t.Error("what runtimes bring in is another process each time")
+	}
+	if look(3, true) != 0 || look(4, true) != 1 {
+		t.Error("a container that forks does not hide by that")
+	}
 }

@@ -30,7 +30,7 @@ func (c *Container) privileges() []opening {
 	}
 	for i := range c.Processes {
 		p := &c.Processes[i]
-		if more := p.Capabilities &^ c.Grant.Capabilities; more != 0 {
+		if more := p.Capabilities &^ c.Grant.Capabilities; more != 0 && !p.Nested {
 			tell("capabilities", p, "it has the capabilities "+more.String()+" beyond those that the spec asks for", "Cap")
 		}
 		if c.Grant.NoNewPrivileges && !p.NoNewPrivileges {

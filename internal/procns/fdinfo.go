@@ -57,8 +57,27 @@ func (p Process) OpenFiles(limit int, visit func(OpenFile)) (more bool, err erro
 	return more, err
 }
 
-func (p Process) openFiles(dir, limit int, visit func(OpenFile)) (more bool, err error) {
-	var numbers []int
+// FDs are the numbers of what the process has open, the limit lowest of them, without a look at any: see
+// [Process.FilePlace]. More says that there are others. It needs what [Process.OpenFiles] does.
+func (p Process) FDs(limit int) (numbers []int, more bool, err error) {
+	dir, err := openList(p.fd, fdinfoDir)
+	if err != nil {
+		return nil, false, p.failed("list", fdinfoDir, p.explainFile(fdinfoDir, err)...)
+	}
+	numbers, more, err = p.numbers(dir, limit)
+	if closeErr := closeFD(dir); err == nil && closeErr != nil {
+		err = p.failed("close", fdinfoDir, closeErr)
+	}
+	if err == nil && len(numbers) == 0 {
+		if lost := p.lost(); lost != nil {
+			err = p.failed("list", fdinfoDir, lost)
+		}
+	}
+	return numbers, more, err
+}
+
+// numbers lists an open directory fdinfo.
+func (p Process) numbers(dir, limit int) (numbers []int, more bool, err error) {
 	err = readDirents(dir, p.fs.dirent, typeFile, func(fd int) bool {
 		if more = len(numbers) >= limit; !more {
 			numbers = append(numbers, fd)
@@ -66,7 +85,15 @@ func (p Process) openFiles(dir, limit int, visit func(OpenFile)) (more bool, err
 		return !more
 	})
 	if err != nil {
-		return false, p.failed("list", fdinfoDir, p.explainTask(fdinfoDir, err)...)
+		return nil, false, p.failed("list", fdinfoDir, p.explainTask(fdinfoDir, err)...)
+	}
+	return numbers, more, nil
+}
+
+func (p Process) openFiles(dir, limit int, visit func(OpenFile)) (more bool, err error) {
+	numbers, more, err := p.numbers(dir, limit)
+	if err != nil {
+		return false, err
 	}
 	skipped := len(numbers) == 0
 	for _, fd := range numbers {
