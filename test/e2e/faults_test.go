@@ -90,12 +90,17 @@ func (c *cluster) kill(pods []string) {
 		Expect(c.get(&p, "pod", name, "-n", "bulkhead-system")).To(Succeed())
 		// The node has processes of its own, and at most two of the manager: those of this pod are in
 		// the cgroup that has its UID.
+		// One that was killed a moment ago may not be there again yet, though the API calls it ready.
 		c.onNode(p.Spec.NodeName, "", "sh", "-c", `killed=
-			for p in /proc/[0-9]*; do
-				tr - _ <$p/cgroup 2>/dev/null | grep -q "$0" && tr '\0' ' ' <$p/cmdline | grep -q 'bulkhead manager' || continue
-				kill -9 "${p#/proc/}" && killed=yes
+			for i in $(seq 100); do
+				for p in /proc/[0-9]*; do
+					tr - _ <$p/cgroup 2>/dev/null | grep -q "$0" && tr '\0' ' ' <$p/cmdline | grep -q 'bulkhead manager' || continue
+					kill -9 "${p#/proc/}" && killed=yes
+				done
+				[ "$killed" ] && exit
+				sleep 0.1
 			done
-			[ "$killed" ]`, strings.ReplaceAll(string(p.UID), "-", "_"))
+			exit 1`, strings.ReplaceAll(string(p.UID), "-", "_"))
 	}
 }
 
