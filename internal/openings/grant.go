@@ -21,7 +21,7 @@ type Grant struct {
 	// (allowPrivilegeEscalation: false), and Filtered if it promises a seccomp filter.
 	NoNewPrivileges, Filtered bool
 	// Plugins is set if the container asks for devices that a device plugin or a resource driver brings:
-	// they bring mounts along of which the spec says nothing.
+	// they bring mounts along of which the spec says nothing. So does NVIDIA's runtime class, unasked.
 	Plugins bool
 	// HostPID and HostIPC are set if the pod asks for the node's namespaces, to which a /proc and
 	// a /dev/shm belong.
@@ -56,7 +56,8 @@ func GrantOf(spec *corev1.PodSpec, name string) (g Grant, ok bool) {
 	for resource := range c.Resources.Limits {
 		g.Plugins = g.Plugins || extended(resource)
 	}
-	g.Plugins = g.Plugins || len(c.Resources.Claims) > 0 || len(c.VolumeDevices) > 0
+	g.Plugins = g.Plugins || len(c.Resources.Claims) > 0 || len(c.VolumeDevices) > 0 ||
+		spec.RuntimeClassName != nil && strings.HasPrefix(*spec.RuntimeClassName, "nvidia")
 	volumes := make(map[string]*corev1.Volume, len(spec.Volumes))
 	for i := range spec.Volumes {
 		volumes[spec.Volumes[i].Name] = &spec.Volumes[i]

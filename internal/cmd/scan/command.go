@@ -83,13 +83,13 @@ not be read is told on standard error and is no reason for a code.`,
 	f.StringVar(&o.proc, "proc", "/proc", "the `folder` where the machine's procfs is mounted")
 	f.StringArrayVar(&o.policies, "policy", nil, "IsolationPolicies whose levels are required: a `file`, a folder, or - for standard input; can be repeated")
 	f.BoolVar(&o.sandboxes, "sandboxes", false, `show the containers that hold a pod's namespaces ("pause") as well`)
-	f.StringVarP(&o.output, "output", "o", "table", "table or json")
+	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
 	return c
 }
 
 func (o *options) run(ctx context.Context, in io.Reader, out, errOut io.Writer) error {
-	if o.output != "table" && o.output != "json" {
-		return bad(fmt.Errorf("--output %q: it can be table or json", o.output))
+	if !slices.Contains([]string{"table", "json", "yaml"}, o.output) {
+		return bad(fmt.Errorf("--output %q: it can be table, json or yaml", o.output))
 	}
 	required, err := o.required(in, errOut)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -19,12 +21,18 @@ import (
 func print(out io.Writer, format string, r *result) error {
 	buffered := bufio.NewWriter(out)
 	var err error
-	if format == "json" {
+	switch format {
+	case "yaml":
+		var text []byte
+		if text, err = yaml.Marshal(r); err == nil {
+			_, err = buffered.Write(text)
+		}
+	case "json":
 		e := json.NewEncoder(buffered)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")
 		err = e.Encode(r)
-	} else {
+	default:
 		err = r.table(buffered)
 	}
 	if err != nil {

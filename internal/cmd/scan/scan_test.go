@@ -8,8 +8,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
@@ -213,6 +216,23 @@ func TestTellsTheNode(t *testing.T) {
 	}
 }
 
+func TestYAMLSaysWhatJSONSays(t *testing.T) {
+	t.Parallel()
+	tree := escapedTree(t)
+	asJSON, asYAML := run(t, "--proc", tree.Root, "-o", "json"), run(t, "--proc", tree.Root, "-o", "yaml")
+	converted, err := yaml.YAMLToJSON([]byte(asYAML.out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var one, other any
+	if err := errors.Join(json.Unmarshal([]byte(asJSON.out), &one), json.Unmarshal(converted, &other)); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(one, other) || asYAML.code != asJSON.code {
+		t.Errorf("%s\nwant\n%s", asYAML.out, asJSON.out)
+	}
+}
+
 func TestSaysSoIfThereAreNoContainers(t *testing.T) {
 	t.Parallel()
 	tree := proctest.New(t)
@@ -378,7 +398,7 @@ func TestRefusesABadCall(t *testing.T) {
 	}{
 		"a folder that is not there":               {[]string{"--proc", filepath.Join(tree.Root, "missing")}, "missing"},
 		"a folder that is no procfs":               {[]string{"--proc", t.TempDir()}, "mount -t proc"},
-		"an output that does not exist":            {[]string{"--proc", tree.Root, "-o", "xml"}, `--output "xml": it can be table or json`},
+		"an output that does not exist":            {[]string{"--proc", tree.Root, "-o", "xml"}, `--output "xml": it can be table, json or yaml`},
 		"an argument":                              {[]string{tree.Root}, "unknown command"},
 		"a policy that is not there":               {[]string{"--proc", tree.Root, "--policy", "missing.yaml"}, "missing.yaml: cannot be read"},
 		"a policy that an API server would refuse": {[]string{"--proc", tree.Root, "--policy", file(t, strings.Replace(required, "action: Deny", "action: Deny, engine: Gatekeeper", 1))}, `"Gatekeeper"`},
