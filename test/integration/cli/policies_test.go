@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli tests that the command line, which knows no cluster, judges as a cluster does.
+// Package cli tests that the commands that know no cluster judge as a cluster does, and those that read one.
 package cli
 
 import (
@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -25,18 +26,21 @@ import (
 	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
-var cluster client.Client
+var (
+	cluster client.Client
+	config  *rest.Config
+)
 
 func TestCommandLine(t *testing.T) {
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "internal/cmd/check")
+	RunSpecs(t, "internal/cmd")
 }
 
 var _ = BeforeSuite(func() {
 	server, err := apiserver.Start(apiserver.CRDs)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Stop)
-	cluster = server.Client
+	cluster, config = server.Client, server.Config
 })
 
 const header = "apiVersion: bulkhead.dev/v1alpha1\nkind: IsolationPolicy\nmetadata: {name: p}\n"
