@@ -72,7 +72,8 @@ func escapes(victim *corev1.Pod) []escape {
 			l.beside(p, labFolder+"/escapes", "nest", containerID(p), "kubepods/pod"+string(victim.UID)+"/"+containerID(*victim))
 		}, []string{"Escape network"}, byALook},
 		escape{"has a process that was moved into another pod's cgroup", plain(""), func(l *lab, p corev1.Pod) {
-			l.beside(p, labFolder+"/escapes", "join", containerID(*victim), "nsenter", "-t", l.pid(p), "-p", "sleep", "86000")
+			// nsenter itself stays outside: what it starts is in the pod's pid namespace, and goes from there.
+			l.beside(p, "nsenter", "-t", l.pid(p), "-p", labFolder+"/escapes", "join", containerID(*victim))
 		}, []string{"Escape network", "Escape mount"}, byALook},
 
 		escape{"was given no pid namespace", deceived("pid", "", ""), nil, []string{"Drift pid"}, byALook},

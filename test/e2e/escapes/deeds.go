@@ -242,7 +242,8 @@ func into(pid int, below string) error {
 				continue
 			}
 		}
-		if err := os.WriteFile(at+"/cgroup.procs", []byte(strconv.Itoa(os.Getpid())), 0); err == nil {
+		// 0 is the process that writes, whatever its number is in which namespace.
+		if err := os.WriteFile(at+"/cgroup.procs", []byte("0"), 0); err == nil {
 			moved++
 		}
 	}
