@@ -26,8 +26,8 @@ const (
 	maxInspected = 512
 	// maxOpenFiles is how many open files of a process are read.
 	maxOpenFiles = 1024
-	// forContainer is how long one container may take, forLook all that are due: the others are due in
-	// the next look still.
+	// forContainer is how much of a processor's time one container may take, forLook all that are due: the
+	// others are due in the next look still.
 	forContainer, forLook = 250 * time.Millisecond, 2 * time.Second
 )
 
@@ -50,9 +50,9 @@ func (l *Looker) inspect(look *isolation.Look) error {
 	var err error
 	if len(due) > 0 {
 		if i.Node, err = l.nodeMounts(); err == nil {
-			end := time.Now().Add(forLook)
+			end := spent() + forLook
 			for _, c := range due {
-				if time.Now().After(end) {
+				if spent() > end {
 					break
 				}
 				i.Containers = append(i.Containers, l.container(c, i.Node, x, look))
@@ -98,7 +98,7 @@ func mountOf(m *procns.Mount) openings.Mount {
 
 // container looks closely at one container: its mounts by its first process, then at each process.
 func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x *index, all *isolation.Look) openings.Container {
-	end := time.Now().Add(forContainer)
+	end := spent() + forContainer
 	c := openings.Container{Pod: look.Pod, Name: look.Name, ID: look.ID, Directory: l.directories[look.ID]}
 	if listed, ok := x.containers[look.ID]; ok {
 		c.Grant = listed.container.Grant
@@ -118,7 +118,7 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 	if user := first.Namespaces[isolation.User]; user.Reason == "" && !isNodes(&all.Node[isolation.User], user.ID) {
 		c.UserIDs = l.userIDs(first)
 	}
-	read := func(p *isolation.Process) (more bool) {
+	read := func(p *isolation.Process) (known bool) {
 		seen := openings.Process{
 			PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: inside[p.PPID],
 			Outside: outside(p, all), Nested: nested(p, first, all),
@@ -127,25 +127,27 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 		// it can mount what answers never.
 		err := l.closely(p, &seen, follow && p.Namespaces[isolation.Mount] == first.Namespaces[isolation.Mount], end)
 		if errors.Is(err, procns.ErrGone) || errors.Is(err, procns.ErrExited) {
-			return p != first
+			return false
 		}
 		if err != nil {
 			c.Unread = fmt.Sprintf("process %d of it could not be looked at closely: %v", p.PID, err)
 		}
 		c.Processes = append(c.Processes, seen)
-		if len(c.Processes) == maxInspected || time.Now().After(end) {
-			c.Unread = fmt.Sprintf("not all of its processes were looked at closely, but for %d: it has more than %d, or they take too long", len(c.Processes), maxInspected)
-			return false
-		}
 		return true
 	}
 	if !read(first) || len(c.Processes) == 0 {
 		return c
 	}
 	for i := range look.Processes {
-		if p := &look.Processes[i]; p != first && !read(p) {
+		p := &look.Processes[i]
+		if p == first {
+			continue
+		}
+		if len(c.Processes) == maxInspected || spent() > end {
+			c.Unread = fmt.Sprintf("%d of its %d processes were looked at closely: that is the most, or the others would take too long", len(c.Processes), len(look.Processes))
 			break
 		}
+		read(p)
 	}
 	return c
 }
@@ -252,7 +254,7 @@ func (l *Looker) again(seen *isolation.Process) (procns.Process, error) {
 }
 
 // closely reads privileges and handles of a process; what was read before an error counts.
-func (l *Looker) closely(seen *isolation.Process, read *openings.Process, follow bool, end time.Time) error {
+func (l *Looker) closely(seen *isolation.Process, read *openings.Process, follow bool, end time.Duration) error {
 	p, err := l.again(seen)
 	if err != nil {
 		return err
@@ -285,7 +287,7 @@ func (l *Looker) closely(seen *isolation.Process, read *openings.Process, follow
 
 // openFiles follows what a process has open: one of each mount is kept, a directory if there is one. What the
 // kernel says of open files is not read: whoever opens one chooses how long that is (epoll(7)).
-func (l *Looker) openFiles(p procns.Process, read *openings.Process, end time.Time) error {
+func (l *Looker) openFiles(p procns.Process, read *openings.Process, end time.Duration) error {
 	numbers, more, err := p.FDs(maxOpenFiles)
 	if err != nil {
 		return err
@@ -308,7 +310,7 @@ func (l *Looker) openFiles(p procns.Process, read *openings.Process, end time.Ti
 		case !read.Handles[at].Directory && (h.Directory || openings.Standard(read.Handles[at].What)):
 			read.Handles[at] = h
 		}
-		if time.Now().After(end) {
+		if spent() > end {
 			return errors.New("its open files take too long")
 		}
 	}
