@@ -9,7 +9,7 @@ FROM ${GO_IMAGE} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
-COPY main.go ./
+COPY main.go default.pgo ./
 COPY api ./api
 COPY config/crd ./config/crd
 COPY controllers ./controllers
