@@ -11,7 +11,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
 )
 
-// tools need no cluster.
+// tools are for people and pipelines; all but explain need no cluster.
 func tools() []*cobra.Command {
 	return []*cobra.Command{check.Command(), compile.Command(), scan.Command(), explain.Command(), versionCommand()}
 }

@@ -151,7 +151,7 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 		// The report is a node's word: bounded and sanitised like any other foreign text.
 		told := Sanitize(n.Message, 512)
 		switch {
-		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.names(told)):
+		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.names(n.Message)):
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Portal, Portal: n.Portal, Message: n.Portal + " was found open, which is not allowed: " + told,
 			})

@@ -112,7 +112,8 @@ func TestRuntimeSockets(t *testing.T) {
 		"/", "/run", "/run/", "/var/run", "/var/run/", "//var//run/./docker.sock", "/run/docker.sock", "/var/run/docker.sock",
 		"/run/containerd", "/run/containerd/containerd.sock", "/var/run/containerd/io.containerd.runtime.v2.task", "/run/crio/crio.sock",
 		"/run/k3s/containerd/containerd.sock", "/var/run/nri/nri.sock", "/run/user/1000/docker.sock", "/var", "/var/lib", "/var/lib/kubelet",
-		"/var/lib/kubelet/device-plugins/kubelet.sock", "/var/lib/kubelet/plugins", "/var/lib/kubelet/plugins/csi.example/csi.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
+		"/var/lib/kubelet/device-plugins/kubelet.sock", "/proc/1/root/run", "/proc/self/cwd", "/proc/4711/task/4712/root/run",
+		"/var/lib/kubelet/plugins", "/var/lib/kubelet/plugins/csi.example/csi.sock",
 		"/proc/1/fd/7", "/dev/fd/3", "/proc", "/proc/", "/proc/2", "//proc/./self/", "/proc/1/task", "/proc/1/task/2", "/var/log/../run", "run/containerd", `\\.\pipe\docker_engine`, "//./pipe/docker_engine", "C:/../run",
 	} {
 		rulings["are reached by "+path] = ruling{"Forbid", "volumes: [{name: v, hostPath: {path: '" + path + "'}}]",

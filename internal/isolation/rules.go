@@ -24,6 +24,12 @@ func RuntimeSocketPlaces() []string { return slices.Clone(runtimeSocketPlaces) }
 // holds one.
 func ReachesRuntimeSockets(hostPath string) bool { return reaches(hostPath, runtimeSocketPlaces) }
 
+// CapabilityName is the name of a capability as it is compared: upper case, without CAP_.
+func CapabilityName(name string) string { return capabilityName(name) }
+
+// Within tells whether a clean path is a folder or is in it, by whole elements.
+func Within(p, folder string) bool { return within(p, folder) }
+
 // CapabilityNames are the names of capabilities as they are compared: upper case, without CAP_.
 func CapabilityNames(list []v1alpha1.Capability) []string { return capabilityNames(list) }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Capabilities is a set: bit n is capability n of linux/capability.h, as in /proc/PID/status.
@@ -61,7 +63,7 @@ func (c Capabilities) changed(by *corev1.Capabilities) Capabilities {
 // known stands for nothing.
 func parseCapabilities(list []corev1.Capability) (set Capabilities, all bool) {
 	for _, name := range list {
-		name := strings.TrimPrefix(strings.ToUpper(string(name)), "CAP_")
+		name := isolation.CapabilityName(string(name))
 		all = all || name == "ALL"
 		set |= capabilities(name)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Grant is what a pod's spec asks the node for on behalf of one container.
@@ -133,13 +135,8 @@ func extended(name corev1.ResourceName) bool {
 // to /run (FHS 3.0), on nodes and in images.
 func realPoint(p string) string {
 	p = path.Clean("/" + p)
-	if within(p, "/var/run") {
+	if isolation.Within(p, "/var/run") {
 		p = strings.TrimPrefix(p, "/var")
 	}
 	return p
-}
-
-// within compares by whole elements. Both are clean.
-func within(p, folder string) bool {
-	return folder == "/" || p == folder || strings.HasPrefix(p, folder) && p[len(folder)] == '/'
 }

@@ -44,7 +44,7 @@ func (c *Container) hostMounts(n *Node, pods map[string]isolation.PodRef) []open
 			out = append(out, c.asGranted(n, m, granted)...)
 		case kept:
 			out = append(out, c.travels(n, m, true)...)
-		case everybodys(m), isEmptyFolder(m) && m.ReadOnly && (within(m.Point, "/proc") || within(m.Point, "/sys")), c.Grant.Privileged && slices.ContainsFunc(paths, isDevice),
+		case everybodys(m), isEmptyFolder(m) && m.ReadOnly && (isolation.Within(m.Point, "/proc") || isolation.Within(m.Point, "/sys")), c.Grant.Privileged && slices.ContainsFunc(paths, isDevice),
 			c.Grant.HostIPC && m.Point == "/dev/shm" && slices.Contains(paths, "/dev/shm"),
 			c.Grant.Plugins && !slices.ContainsFunc(paths, private):
 		default:
@@ -62,7 +62,7 @@ func perNamespace(m *Mount, g *Grant) bool {
 	case "sysfs", "cgroup", "cgroup2", "mqueue":
 		return true
 	case "proc":
-		return g.HostPID && within(m.Point, "/proc")
+		return g.HostPID && isolation.Within(m.Point, "/proc")
 	}
 	return false
 }
@@ -75,10 +75,10 @@ func (g *Grant) explains(point string, paths []string, kept bool) *GrantedMount 
 	var byPoint, byPath *GrantedMount
 	for i := range g.Mounts {
 		m := &g.Mounts[i]
-		if within(point, m.Point) && (byPoint == nil || len(m.Point) > len(byPoint.Point)) {
+		if isolation.Within(point, m.Point) && (byPoint == nil || len(m.Point) > len(byPoint.Point)) {
 			byPoint = m
 		}
-		if m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return within(p, m.HostPath) }) {
+		if m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return isolation.Within(p, m.HostPath) }) {
 			if byPath == nil || m.Propagation {
 				byPath = m
 			}
@@ -157,18 +157,18 @@ func everybodys(m *Mount) bool {
 	}
 	switch m.Root {
 	case "/null", "/zero", "/full", "/random", "/urandom", "/tty":
-		return path.Dir(m.Point) == "/dev" || within(m.Point, "/proc")
+		return path.Dir(m.Point) == "/dev" || isolation.Within(m.Point, "/proc")
 	}
 	return false
 }
 
-func isDevice(p string) bool { return within(p, "/dev") }
+func isDevice(p string) bool { return isolation.Within(p, "/dev") }
 
 // private tells whether a path shows what no plugin needs to bring: the node's root and settings, its
 // users, other pods, or who commands it.
 func private(p string) bool {
 	for _, place := range []string{"/etc", "/root", "/home", "/boot", "/proc", "/var/lib/kubelet"} {
-		if within(p, place) || within(place, p) {
+		if isolation.Within(p, place) || isolation.Within(place, p) {
 			return true
 		}
 	}

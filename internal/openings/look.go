@@ -60,8 +60,8 @@ type Process struct {
 	Child bool
 	// NoNewPrivileges and Filtered are as in /proc/PID/status.
 	NoNewPrivileges, Filtered bool
-	// Outside is set if its mount namespace is not below the container's own: then all that it has
-	// open is elsewhere, which is another finding.
+	// Outside is set if it is in a mount namespace of the node, or in one that could not be read: then
+	// what it has open is elsewhere with it, which is another finding.
 	Outside bool
 	// Handles are its working directory, its root and what it has open, one for each mount.
 	Handles []Handle
@@ -90,7 +90,7 @@ func (r Range) meets(other Range) bool {
 // Concerns tells whether a mount is read even if the node does not have its file system: it can cover a
 // part of /proc or /sys, or is one.
 func Concerns(m *Mount) bool {
-	return m.Point == "/" || m.FSType == "proc" || settings[m.FSType] || within(m.Point, "/proc") || within(m.Point, "/sys")
+	return m.Point == "/" || m.FSType == "proc" || settings[m.FSType] || isolation.Within(m.Point, "/proc") || isolation.Within(m.Point, "/sys")
 }
 
 // of tells whether a container is of the pod.

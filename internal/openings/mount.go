@@ -5,6 +5,8 @@ package openings
 import (
 	"path"
 	"strings"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Mount is a line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
@@ -66,7 +68,7 @@ type Node struct {
 	types    map[int]string // of the node's mounts, by their IDs
 	groups   map[int]bool
 	byDevice map[Device][]place
-	// entries are the names in the node's /proc that masks hide; see [Masked].
+	// entries are the names in the node's /proc that masks hide; see [ProcEntries].
 	entries map[string]bool
 }
 
@@ -102,7 +104,7 @@ func (n *Node) paths(m *Mount) []string {
 	var out []string
 	root := strings.TrimSuffix(m.Root, "//deleted")
 	for _, p := range n.byDevice[m.Device] {
-		if path.IsAbs(root) && path.IsAbs(p.root) && within(root, p.root) {
+		if path.IsAbs(root) && path.IsAbs(p.root) && isolation.Within(root, p.root) {
 			out = append(out, path.Join(p.point, strings.TrimPrefix(root, strings.TrimSuffix(p.root, "/"))))
 		}
 	}

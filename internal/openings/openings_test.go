@@ -154,7 +154,7 @@ func TestPartsOfTheNodeThatNoVolumeAccountsFor(t *testing.T) {
 		"another pod's":    {openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + otherUID + "/volumes/x", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /var/lib/kubelet/pods/" + otherUID + "/volumes/x is mounted at /x" + no},
 		"its pod's":        {openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/volumes/x", Point: "/x", FSType: "ext4"}, ""},
 		"another sandbox":  {openings.Mount{Device: disk, Root: "/var/lib/containerd/sandboxes/" + otherID + "/x", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /var/lib/containerd/sandboxes/" + otherID[:40] + "..."},
-		"a removed folder": {openings.Mount{Device: disk, Root: "/root/x//deleted", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /root/x is mounted at /x" + no},
+		"a removed folder": {openings.Mount{Device: disk, Root: "/srv/x//deleted", Point: "/x", FSType: "ext4"}, "Portal hostPaths: the node's /srv/x is mounted at /x" + no},
 		"text that is hostile": {openings.Mount{Device: disk, Root: "/a\n\x1b[2J", Point: "/b\n- forged", FSType: "ext4"},
 			`Portal hostPaths: the node's /a\n\x1b[2J is mounted at /b\n- forged` + no},
 		"a file system of its own": {openings.Mount{Device: own, Root: "/", Point: "/data", FSType: "tmpfs"}, ""},
@@ -445,9 +445,9 @@ func TestAVolumeOfThePodAccountsForNothingElseThatIsThere(t *testing.T) {
 
 func TestAVolumeNearerToAMountGoesBeforeOneOfItsPath(t *testing.T) {
 	exporter := granting(func(g *openings.Grant) {
-		g.Mounts = []openings.GrantedMount{{Point: "/host/proc", HostPath: "/proc"}, {Point: "/host/root", HostPath: "/", Propagation: true}}
+		g.Mounts = []openings.GrantedMount{{Point: "/host/proc", HostPath: "/proc"}, {Point: "/host/node", HostPath: "/", Propagation: true}}
 	})
-	expect(t, found(t, container(exporter, with(openings.Mount{Device: procfs, Root: "/", Point: "/host/root/proc", FSType: "proc", Master: 1}))))
+	expect(t, found(t, container(exporter, with(openings.Mount{Device: procfs, Root: "/", Point: "/host/node/proc", FSType: "proc", Master: 1}))))
 }
 
 func TestMasksOfCrun(t *testing.T) {

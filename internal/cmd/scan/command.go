@@ -55,6 +55,7 @@ to be wrong is, whatever was meant:
 
   Escape     a process of the container is below where the container started
   Foreign    it is in a namespace that another pod or container owns
+  Leak       what a process has open leads to the machine or into another container
   Breach     with --policy: it has less than the policy requires
   Unverified it could not be seen
 

@@ -88,15 +88,20 @@ func run(name string, args ...string) error {
 // hold: a process that does nothing.
 func hold([]string) error { return stay() }
 
-// thread PID KIND: one thread goes there.
-func thread(args []string) error {
+// away sends one thread to where another process is, and leaves it there.
+func away(args []string) error {
 	went := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		went <- setns(args[0], args[1])
 		select {}
 	}()
-	if err := <-went; err != nil {
+	return <-went
+}
+
+// thread PID KIND: one thread goes there.
+func thread(args []string) error {
+	if err := away(args); err != nil {
 		return err
 	}
 	return stay()
@@ -104,17 +109,11 @@ func thread(args []string) error {
 
 // leaderless PID KIND: one thread goes there, and the process's first thread ends.
 func leaderless(args []string) error {
-	went := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		went <- setns(args[0], args[1])
-		select {}
-	}()
-	if err := <-went; err != nil {
+	if err := away(args); err != nil {
 		return err
 	}
 	go func() { _ = stay() }()
-	// main runs on the first thread, which [init] locked.
+	// main runs on the first thread, which init locked.
 	_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	return errors.New("the first thread did not end")
 }
