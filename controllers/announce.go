@@ -15,6 +15,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // Reasons of events. What begins has the kind of the finding as its reason.
@@ -56,22 +57,11 @@ type outOfSight map[place]v1alpha1.PolicyFinding
 //
 // Nothing is told of pods that nobody has seen: what is wrong there is the node's agent, and the
 // policy's condition Verified tells it once.
-func announce(v *verdict, exist map[types.UID]bool, lost outOfSight) ([]announcement, outOfSight) {
-	t := telling{v: v, holds: make(map[place]bool), unseen: make(map[types.UID]bool), matched: make(map[types.UID]bool), lost: outOfSight{}}
-	for i := range v.pods {
-		t.matched[v.pods[i].UID] = true
-	}
-	for i := range v.findings {
-		f := &v.findings[i]
-		if f.Kind == v1alpha1.Unverified {
-			t.unseen[f.UID] = true
-		} else {
-			t.holds[placeOf(f)] = true
-		}
-	}
+func announce(v *verdict, books *ledger.Ledger, lost outOfSight) ([]announcement, outOfSight) {
+	t := telling{v: v, books: books, pods: make(map[types.UID]*podNow), lost: outOfSight{}}
 	if !v.invalid {
 		t.began(lost)
-		t.ended(exist, lost)
+		t.ended(lost)
 		t.expired()
 	}
 	t.turned(v1alpha1.ConditionEnforced)
@@ -81,13 +71,38 @@ func announce(v *verdict, exist map[types.UID]bool, lost outOfSight) ([]announce
 
 // telling is the work of one announce.
 type telling struct {
-	v *verdict
-	// holds are the places where something is wrong now.
+	v     *verdict
+	books *ledger.Ledger
+	// pods that were asked for.
+	pods map[types.UID]*podNow
+	lost outOfSight
+	out  []announcement
+}
+
+// podNow is what the policy says now of a pod.
+type podNow struct {
+	// holds are the places where something is wrong.
 	holds map[place]bool
-	// unseen are the pods of which not everything is seen now, matched those that the policy matches.
-	unseen, matched map[types.UID]bool
-	lost            outOfSight
-	out             []announcement
+	// matched is set if the policy matches the pod, unseen if not everything of it is seen.
+	matched, unseen bool
+}
+
+func (t *telling) now(pod types.UID) *podNow {
+	if known := t.pods[pod]; known != nil {
+		return known
+	}
+	now := &podNow{holds: make(map[place]bool)}
+	var findings []v1alpha1.PolicyFinding
+	findings, now.matched = t.books.Of(t.v.policy.UID, pod)
+	for i := range findings {
+		if f := &findings[i]; f.Kind == v1alpha1.Unverified {
+			now.unseen = true
+		} else {
+			now.holds[placeOf(f)] = true
+		}
+	}
+	t.pods[pod] = now
+	return now
 }
 
 type beginning struct {
@@ -129,7 +144,7 @@ func (t *telling) messages(b beginning) string {
 }
 
 // ended tells what was listed before, or was lost out of sight, and holds no longer.
-func (t *telling) ended(exist map[types.UID]bool, lost outOfSight) {
+func (t *telling) ended(lost outOfSight) {
 	before := slices.Clone(t.v.policy.Status.Findings)
 	for _, f := range lost {
 		before = append(before, f)
@@ -138,14 +153,18 @@ func (t *telling) ended(exist map[types.UID]bool, lost outOfSight) {
 	for i := range before {
 		f := &before[i]
 		p := placeOf(f)
-		if f.Kind == v1alpha1.Unverified || t.holds[p] || done[p] || !exist[f.UID] {
+		if f.Kind == v1alpha1.Unverified || done[p] || !t.books.Exists(f.UID) {
+			continue
+		}
+		now := t.now(f.UID)
+		if now.holds[p] {
 			continue
 		}
 		done[p] = true
 		switch {
-		case f.Kind != v1alpha1.Violation && t.matched[f.UID] && t.unseen[f.UID]:
+		case f.Kind != v1alpha1.Violation && now.matched && now.unseen:
 			t.lost[p] = *f
-		case !t.matched[f.UID] || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
+		case !now.matched || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
 			t.tell(f, corev1.EventTypeNormal, reasonLifted, "no longer against the policy: "+f.Message)
 		default:
 			t.tell(f, corev1.EventTypeNormal, reasonRestored, "no longer so: "+f.Message)

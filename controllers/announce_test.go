@@ -13,12 +13,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
 // story is a policy over some time: what it told is what each step added.
 type story struct {
 	*GomegaWithT
-	in     *input
+	in     *scene
 	policy v1alpha1.IsolationPolicy
 	lost   outOfSight
 }
@@ -42,7 +43,7 @@ func (s *story) sees(groups ...v1alpha1.ObservedGroup) {
 // step judges, tells, and keeps the status as the API server would.
 func (s *story) step() []string {
 	v := judgeOne(s.in, s.policy)
-	told, lost := announce(v, existing(s.in), s.lost)
+	told, lost := announce(v, s.in.Ledger(s.in.Now, s.policy), s.lost)
 	s.policy.Status, s.lost = v.status, lost
 	out := []string{}
 	for _, a := range told {
@@ -148,7 +149,7 @@ func TestWhatIsWrongSeveralTimesWithOnePortalIsOneEvent(t *testing.T) {
 	s.in.Pods = append(s.in.Pods, pod)
 	s.sees(group(isolated, "a", "b"))
 	s.policy.Spec.Portals = &v1alpha1.Portals{Privileged: v1alpha1.PortalForbid}
-	told, _ := announce(judgeOne(s.in, s.policy), existing(s.in), nil)
+	told, _ := announce(judgeOne(s.in, s.policy), s.in.Ledger(s.in.Now, s.policy), nil)
 	s.Expect(told).To(HaveLen(1))
 	s.Expect(told[0].note).To(SatisfyAll(
 		HavePrefix("policy all, privileged: "), ContainSubstring("spec.containers[1]"), ContainSubstring("spec.containers[2]")))
@@ -177,7 +178,7 @@ func TestConditionsThatTurnAreToldOnThePolicy(t *testing.T) {
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: before, ObservedGeneration: 1}}
 		v := &verdict{policy: &p}
 		v.status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: now, ObservedGeneration: generation, Message: strings.Repeat("é", maxNote)}}
-		all, _ := announce(v, nil, nil)
+		all, _ := announce(v, world().Ledger(ledgertest.Now, p), nil)
 		out := []string{}
 		for _, a := range all {
 			out = append(out, a.regarding.Kind+" "+a.kind+" "+a.reason)

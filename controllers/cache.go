@@ -4,11 +4,11 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // PodCache says what of each pod the manager's cache keeps. It belongs into
@@ -26,111 +26,11 @@ func WebhookConfigurationCache() cache.ByObject {
 	}
 }
 
-// stripPod drops what says nothing about isolation, and keeps the rest: a field that a later check
-// reads must not be missing here and pass for want of being there.
+// stripPod keeps of a pod what is judged.
 func stripPod(o any) (any, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		// What the cache missed the end of is wrapped, and on its way out.
-		return o, nil
+	// What the cache missed the end of is wrapped, and on its way out.
+	if pod, ok := o.(*corev1.Pod); ok {
+		ledger.Strip(pod)
 	}
-	pod.ManagedFields = nil
-	pod.Finalizers = nil
-	pod.OwnerReferences = controllerOf(pod)
-	pod.Annotations = kept(pod.Annotations, corev1.MirrorPodAnnotationKey)
-	stripSpec(&pod.Spec)
-	pod.Status = strippedStatus(&pod.Status)
-	return pod, nil
-}
-
-// controllerOf keeps the owner that made the pod: pods are told of by it.
-func controllerOf(pod *corev1.Pod) []metav1.OwnerReference {
-	owner := metav1.GetControllerOfNoCopy(pod)
-	if owner == nil {
-		return nil
-	}
-	return []metav1.OwnerReference{{
-		APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name, UID: owner.UID, Controller: owner.Controller,
-	}}
-}
-
-func kept(annotations map[string]string, key string) map[string]string {
-	if value, ok := annotations[key]; ok {
-		return map[string]string{key: value}
-	}
-	return nil
-}
-
-func stripSpec(s *corev1.PodSpec) {
-	s.Affinity = nil
-	s.Tolerations = nil
-	s.TopologySpreadConstraints = nil
-	s.NodeSelector = nil
-	s.ReadinessGates = nil
-	s.ImagePullSecrets = nil
-	s.HostAliases = nil
-	s.DNSConfig = nil
-	s.Overhead = nil
-	for i := range s.InitContainers {
-		stripContainer(&s.InitContainers[i])
-	}
-	for i := range s.Containers {
-		stripContainer(&s.Containers[i])
-	}
-	for i := range s.EphemeralContainers {
-		// The API keeps the two types field by field alike for this conversion.
-		stripContainer((*corev1.Container)(&s.EphemeralContainers[i].EphemeralContainerCommon))
-	}
-	for i := range s.Volumes {
-		stripVolume(&s.Volumes[i].VolumeSource)
-	}
-}
-
-func stripContainer(c *corev1.Container) {
-	c.Command = nil
-	c.Args = nil
-	c.Env = nil
-	c.EnvFrom = nil
-	c.WorkingDir = ""
-	c.TerminationMessagePath = ""
-	c.Resources = corev1.ResourceRequirements{}
-	c.ResizePolicy = nil
-}
-
-// stripVolume keeps of which kind a volume is. Most are projected tokens and ConfigMaps.
-func stripVolume(v *corev1.VolumeSource) {
-	if v.Projected != nil {
-		v.Projected = &corev1.ProjectedVolumeSource{}
-	}
-	if v.ConfigMap != nil {
-		v.ConfigMap = &corev1.ConfigMapVolumeSource{}
-	}
-	if v.Secret != nil {
-		v.Secret = &corev1.SecretVolumeSource{}
-	}
-	if v.DownwardAPI != nil {
-		v.DownwardAPI = &corev1.DownwardAPIVolumeSource{}
-	}
-}
-
-// strippedStatus keeps what runningSince reads.
-func strippedStatus(s *corev1.PodStatus) corev1.PodStatus {
-	out := corev1.PodStatus{Phase: s.Phase, StartTime: s.StartTime}
-	for i := range s.Conditions {
-		if c := &s.Conditions[i]; c.Type == corev1.PodInitialized {
-			out.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
-		}
-	}
-	for i := range s.ContainerStatuses {
-		c := &s.ContainerStatuses[i]
-		kept := corev1.ContainerStatus{Name: c.Name, RestartCount: min(c.RestartCount, 1)}
-		if r := c.State.Running; r != nil {
-			kept.State.Running = &corev1.ContainerStateRunning{StartedAt: r.StartedAt}
-		}
-		if t := c.State.Terminated; t != nil {
-			kept.State.Terminated = &corev1.ContainerStateTerminated{StartedAt: t.StartedAt}
-		}
-		out.ContainerStatuses = append(out.ContainerStatuses, kept)
-	}
-	return out
+	return o, nil
 }

@@ -7,15 +7,12 @@
 //
 //	setup.go         options, and what is watched
 //	cache.go         what of a pod is kept in memory
-//	gather.go        reads everything into one input
+//	gather.go        reads what the parts of the installation say into one input
 //
-// The status of policies:
+// The status of policies, of which internal/ledger counts the pods:
 //
-//	sight.go         what the nodes' reports say of a pod, and what they do not
-//	running.go       since when a pod runs
-//	judge.go         counts and findings of each policy
-//	exemptions.go    which exemptions are needed, and which have expired
-//	verified.go      the condition Verified
+//	feed.go          tells the ledger what changed
+//	judge.go         the status of each policy
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
 //	announce.go      what began and what ended, as events

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // replicaLease is how long a replica is believed to serve after it last said so; it says so three
@@ -83,7 +84,7 @@ func enforcedByWebhook(in *input, p *isolation.Policy, asked bool) metav1.Condit
 	said, bad := 0, []string(nil)
 	for _, e := range in.Endpoints {
 		r := in.Replicas[e.Pod]
-		if fresh(r.Renewed, in.Now, replicaLease) && r.Served != nil {
+		if ledger.Fresh(r.Renewed, in.Now, replicaLease) && r.Served != nil {
 			said++
 		}
 		if why := unserved(&r, p, in.Now); why != "" {
@@ -116,7 +117,7 @@ func unserved(r *replica, p *isolation.Policy, now time.Time) string {
 	switch {
 	case r.Renewed.IsZero() || r.Served == nil:
 		return "has not said what it serves"
-	case !fresh(r.Renewed, now, replicaLease):
+	case !ledger.Fresh(r.Renewed, now, replicaLease):
 		return "has been silent since " + r.Renewed.UTC().Format(time.RFC3339)
 	}
 	generation, ok := r.Served[p.UID]
@@ -129,6 +130,9 @@ func unserved(r *replica, p *isolation.Policy, now time.Time) string {
 		return ""
 	}
 }
+
+// named is how many replicas or warnings a condition names.
+const named = 3
 
 // some joins the first few.
 func some(all []string) string {

@@ -153,11 +153,11 @@ func TestWhatDoesNotStandYetIsLookedForAgain(t *testing.T) {
 	in.Policies = []v1alpha1.IsolationPolicy{p}
 	in.Name = func(*v1alpha1.IsolationPolicy) string { return "generated" }
 	in.Products = map[types.UID]product{p.UID: {generated: both(0)}}
-	g.Expect(judge(in, options).next).To(Equal(now.Add(unwritten)))
+	g.Expect(in.judge().next).To(Equal(now.Add(unwritten)))
 	in.Generated = map[string]generated{"generated": both(0)}
-	g.Expect(judge(in, options).next).To(BeZero())
+	g.Expect(in.judge().next).To(BeZero())
 	in.Products, in.Generated = map[types.UID]product{p.UID: {err: errors.New("cannot be said")}}, nil
-	g.Expect(judge(in, options).next).To(BeZero())
+	g.Expect(in.judge().next).To(BeZero())
 }
 
 func TestThatTheFormerEngineStillStandsIsSaid(t *testing.T) {
@@ -192,26 +192,23 @@ func TestReadyEndpointsOfAllSlicesEachOnce(t *testing.T) {
 	})).To(Equal([]endpoint{{Address: "192.0.2.1"}, {Pod: "a"}, {Pod: "b"}}))
 }
 
-func TestLeasesAreTakenForWhatTheyAreLabelledAs(t *testing.T) {
-	lease := func(name, kind, served string) coordinationv1.Lease {
-		return coordinationv1.Lease{
-			ObjectMeta: metav1.ObjectMeta{
-				Name: name, Labels: map[string]string{v1alpha1.LabelLease: kind}, Annotations: map[string]string{v1alpha1.AnnotationServed: served},
-			},
-			Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NewMicroTime(now))},
-		}
+func lease(name, kind, served string) coordinationv1.Lease {
+	return coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{v1alpha1.LabelLease: kind}, Annotations: map[string]string{v1alpha1.AnnotationServed: served},
+		},
+		Spec: coordinationv1.LeaseSpec{RenewTime: ptr.To(metav1.NewMicroTime(now))},
 	}
+}
+
+func TestTheLeaseOfAReplicaSaysWhatItServes(t *testing.T) {
 	in := &input{}
 	in.readLeases([]coordinationv1.Lease{
-		lease("one", v1alpha1.LeaseAgent, ""),
-		lease("two", "", ""),
 		lease(v1alpha1.WebhookLeasePrefix+"manager", v1alpha1.LeaseWebhook, `{"uid": 3}`),
 		lease(v1alpha1.WebhookLeasePrefix+"broken", v1alpha1.LeaseWebhook, `{`),
 		lease("three", v1alpha1.LeaseWebhook, `{"uid": 3}`),
 	})
 	g := NewWithT(t)
-	g.Expect(in.Agents).To(HaveLen(1))
-	g.Expect(in.Agents).To(HaveKey("one"))
 	g.Expect(in.Replicas).To(HaveLen(2))
 	g.Expect(in.Replicas["manager"].Served).To(Equal(v1alpha1.Served{"uid": 3}))
 	g.Expect(in.Replicas["broken"].Served).To(BeNil())

@@ -59,7 +59,7 @@ func TestTheEndOfAnExemptionIsWaitedForAndToldOnce(t *testing.T) {
 	)
 	told := func() []string {
 		v := judgeOne(s.in, s.policy)
-		all, _ := announce(v, nil, nil)
+		all, _ := announce(v, s.in.Ledger(s.in.Now, s.policy), nil)
 		s.policy.Status = v.status
 		out := []string{}
 		for _, a := range all {
@@ -72,7 +72,7 @@ func TestTheEndOfAnExemptionIsWaitedForAndToldOnce(t *testing.T) {
 	}
 	s.Expect(told()).To(BeEmpty(), "what had ended when it was first seen is no news")
 	s.in.Policies = []v1alpha1.IsolationPolicy{s.policy}
-	s.Expect(judge(s.in, options).next).To(BeTemporally("==", end))
+	s.Expect(s.in.judge().next).To(BeTemporally("==", end))
 	s.in.Now = end.Add(-time.Nanosecond)
 	s.Expect(told()).To(BeEmpty())
 	s.in.Now = end

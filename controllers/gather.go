@@ -10,10 +10,8 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,18 +19,11 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
 
-// input is everything that policies are judged by, at one moment. It is read only: the objects in
-// it are the cache's own.
+// input is what policies are judged by at one moment, beside the books on pods. It is read only: the
+// objects in it are the cache's own.
 type input struct {
 	Now      time.Time
 	Policies []v1alpha1.IsolationPolicy
-	Pods     []corev1.Pod
-	// Namespaces are the labels of each.
-	Namespaces map[string]labels.Set
-	// Reports and Agents, by the node's name: what it reported, and when its agent renewed its
-	// Lease.
-	Reports map[string]*v1alpha1.NodeIsolationReport
-	Agents  map[string]time.Time
 	// Endpoints are what is ready behind the webhook's Service, each once, in order.
 	Endpoints []endpoint
 	// Replicas are what the manager's replicas say they serve, by the pod's name.
@@ -90,34 +81,11 @@ type replica struct {
 // gather reads everything from the cache.
 func gather(ctx context.Context, c client.Reader, namespace string, now time.Time) (*input, error) {
 	in := &input{Now: now}
-	// Nothing here is written to, and there are many pods.
-	shared := client.UnsafeDisableDeepCopy
 	var policies v1alpha1.IsolationPolicyList
 	if err := c.List(ctx, &policies); err != nil {
 		return nil, fmt.Errorf("list IsolationPolicies: %w", err)
 	}
 	in.Policies = policies.Items
-	var pods corev1.PodList
-	if err := c.List(ctx, &pods, shared); err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	in.Pods = pods.Items
-	var namespaces corev1.NamespaceList
-	if err := c.List(ctx, &namespaces, shared); err != nil {
-		return nil, fmt.Errorf("list namespaces: %w", err)
-	}
-	in.Namespaces = make(map[string]labels.Set, len(namespaces.Items))
-	for i := range namespaces.Items {
-		in.Namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
-	}
-	var reports v1alpha1.NodeIsolationReportList
-	if err := c.List(ctx, &reports, shared); err != nil {
-		return nil, fmt.Errorf("list NodeIsolationReports: %w", err)
-	}
-	in.Reports = make(map[string]*v1alpha1.NodeIsolationReport, len(reports.Items))
-	for i := range reports.Items {
-		in.Reports[reports.Items[i].Name] = &reports.Items[i]
-	}
 	return in, gatherInstallation(ctx, c, namespace, in)
 }
 
@@ -125,7 +93,7 @@ func gather(ctx context.Context, c client.Reader, namespace string, now time.Tim
 func gatherInstallation(ctx context.Context, c client.Reader, namespace string, in *input) error {
 	here, shared := client.InNamespace(namespace), client.UnsafeDisableDeepCopy
 	var leases coordinationv1.LeaseList
-	if err := c.List(ctx, &leases, here, client.HasLabels{v1alpha1.LabelLease}, shared); err != nil {
+	if err := c.List(ctx, &leases, here, client.MatchingLabels{v1alpha1.LabelLease: v1alpha1.LeaseWebhook}, shared); err != nil {
 		return fmt.Errorf("list Leases in namespace %q: %w", namespace, err)
 	}
 	in.readLeases(leases.Items)
@@ -147,21 +115,15 @@ func gatherInstallation(ctx context.Context, c client.Reader, namespace string, 
 	return err
 }
 
-// readLeases takes the leases for what they are labelled as.
+// readLeases takes what the replicas say on theirs.
 func (in *input) readLeases(leases []coordinationv1.Lease) {
-	in.Agents = make(map[string]time.Time, len(leases))
 	in.Replicas = make(map[string]replica)
 	for i := range leases {
 		l := &leases[i]
-		switch l.Labels[v1alpha1.LabelLease] {
-		case v1alpha1.LeaseAgent:
-			in.Agents[l.Name] = renewed(l)
-		case v1alpha1.LeaseWebhook:
-			if pod, ok := replicaName(l.Name); ok {
-				// What cannot be read serves nothing.
-				served, _ := v1alpha1.ParseServed(l.Annotations[v1alpha1.AnnotationServed])
-				in.Replicas[pod] = replica{Renewed: renewed(l), Served: served}
-			}
+		if pod, ok := replicaName(l.Name); ok {
+			// What cannot be read serves nothing.
+			served, _ := v1alpha1.ParseServed(l.Annotations[v1alpha1.AnnotationServed])
+			in.Replicas[pod] = replica{Renewed: renewed(l), Served: served}
 		}
 	}
 }

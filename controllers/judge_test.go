@@ -123,17 +123,35 @@ func TestTimePassesByItselfUntilTheNextMomentThatMatters(t *testing.T) {
 	in := world()
 	in.Policies = []v1alpha1.IsolationPolicy{demanding("all")}
 	in.Agents["unused"] = now.Add(-119 * time.Second)
-	g.Expect(judge(in, options).next).To(BeZero(), "nothing runs, so nothing can become stale")
+	g.Expect(in.judge().next).To(BeZero(), "nothing runs, so nothing can become stale")
 
 	in.Pods = []corev1.Pod{running("old", time.Hour)}
-	g.Expect(judge(in, options).next).To(BeTemporally("~", now.Add(110*time.Second), time.Second), "the agent's Lease runs out")
+	g.Expect(in.judge().next).To(BeTemporally("~", now.Add(110*time.Second), time.Second), "the agent's Lease runs out")
 
 	in.Replicas["manager"] = replica{Renewed: now.Add(-5 * time.Second)}
-	g.Expect(judge(in, options).next).To(BeTemporally("~", now.Add(25*time.Second), time.Second), "a replica's Lease runs out")
+	g.Expect(in.judge().next).To(BeTemporally("~", now.Add(25*time.Second), time.Second), "a replica's Lease runs out")
 
 	in.Pods = append(in.Pods, running("young", 50*time.Second))
-	g.Expect(judge(in, options).next).To(BeTemporally("==", now.Add(10*time.Second)), "a pod completes its first minute")
+	g.Expect(in.judge().next).To(BeTemporally("==", now.Add(10*time.Second)), "a pod completes its first minute")
 
-	in.Now = judge(in, options).next
-	g.Expect(judge(in, options).next).To(BeTemporally(">", in.Now), "at that moment it is not the next any more")
+	in.Now = in.judge().next
+	g.Expect(in.judge().next).To(BeTemporally(">", in.Now), "at that moment it is not the next any more")
+}
+
+func TestADegradedNodeProvesNothingAndHidesNoBreach(t *testing.T) {
+	g := NewWithT(t)
+	in := world()
+	in.Pods = []corev1.Pod{running("good", time.Hour), running("bad", time.Hour), running("unnamed", time.Hour)}
+	in.Reports["one"] = report("one", group(isolated, "good"), group(onHostPID(), "bad"))
+	meta.SetStatusCondition(&in.Reports["one"].Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionTrue, Reason: "NoPtrace", Message: "refused",
+	})
+	status := judgeOne(in, demanding("all")).status
+	g.Expect(status.Pods).To(Equal(v1alpha1.PodCounts{Matched: 3, Breached: 1, Unverified: 2}))
+	g.Expect(status.Nodes).To(Equal(v1alpha1.NodeCounts{Stale: 1}))
+	g.Expect(status.Findings[0]).To(SatisfyAll(HaveField("Kind", v1alpha1.Breach), HaveField("Pod", "bad")))
+	for _, f := range status.Findings[1:] {
+		g.Expect(f).To(SatisfyAll(HaveField("Kind", v1alpha1.Unverified), HaveField("Message", "node one is degraded: NoPtrace: refused")))
+	}
+	g.Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionVerified).Reason).To(Equal(v1alpha1.ReasonBreached))
 }

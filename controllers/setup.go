@@ -12,7 +12,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -25,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // eventSource names who tells the events.
@@ -75,15 +75,15 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// setup watches everything that gather reads.
+// setup watches everything that the ledger is told, and everything that gather reads.
 func (r *statusReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)
 	return builder.ControllerManagedBy(mgr).Named("isolationpolicy-status").
 		Watches(&v1alpha1.IsolationPolicy{}, coalesced(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Pod{}, coalesced(), builder.WithPredicates(podChanged)).
-		Watches(&corev1.Namespace{}, coalesced(), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&v1alpha1.NodeIsolationReport{}, coalesced()).
-		Watches(&coordinationv1.Lease{}, coalesced(), builder.WithPredicates(here, leaseChanged(r.clock))).
+		Watches(&corev1.Pod{}, r.feed.handler("Pod", podEntry, podChanged)).
+		Watches(&corev1.Namespace{}, r.feed.handler("Namespace", namespaceEntry, predicate.LabelChangedPredicate{})).
+		Watches(&v1alpha1.NodeIsolationReport{}, r.feed.handler("NodeIsolationReport", reportEntry, predicate.Funcs{})).
+		Watches(&coordinationv1.Lease{}, r.feed.handler("Lease", agentEntry, leaseChanged(r.clock)), builder.WithPredicates(here)).
 		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
 			builder.WithPredicates(called("", v1alpha1.WebhookConfigurationName))).
@@ -93,9 +93,10 @@ func (r *statusReconciler) setup(mgr manager.Manager) error {
 		Complete(r)
 }
 
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
 // coalesced enqueues the one request there is, a moment later.
 func coalesced() handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	enqueue := func(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
 	return handler.Funcs{
 		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueue(q) },
@@ -138,12 +139,7 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return true
 	}
 	now, ok := e.ObjectNew.(*corev1.Pod)
-	if !ok || before.UID != now.UID {
-		return true
-	}
-	return !equality.Semantic.DeepEqual(before.Labels, now.Labels) ||
-		!equality.Semantic.DeepEqual(before.Spec, now.Spec) ||
-		!equality.Semantic.DeepEqual(before.Status, now.Status)
+	return !ok || !ledger.Same(before, now)
 }}
 
 // leaseChanged lets pass what cannot be foreseen. That a Lease was renewed in time changes nothing,
@@ -159,11 +155,11 @@ func leaseChanged(clk clock.PassiveClock) predicate.Predicate {
 		if !ok {
 			return true
 		}
-		lease := agentLease
+		lease := ledger.AgentLease
 		if now.Labels[v1alpha1.LabelLease] == v1alpha1.LeaseWebhook {
 			lease = replicaLease
 		}
-		inTime := fresh(renewed(before), clk.Now(), lease) && !renewed(now).Before(renewed(before)) && fresh(renewed(now), clk.Now(), lease)
+		inTime := ledger.Fresh(renewed(before), clk.Now(), lease) && !renewed(now).Before(renewed(before)) && ledger.Fresh(renewed(now), clk.Now(), lease)
 		return !inTime || before.Annotations[v1alpha1.AnnotationServed] != now.Annotations[v1alpha1.AnnotationServed] ||
 			before.Labels[v1alpha1.LabelLease] != now.Labels[v1alpha1.LabelLease]
 	}})

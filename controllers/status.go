@@ -14,13 +14,15 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // pace is the least time between two judgements, and so between two writes of one policy's status.
 const pace = time.Second
 
-// statusReconciler writes the status of all policies. There is one request for all of them: what
-// they are judged by is gathered once, and a burst of changes is one judgement.
+// statusReconciler writes the status of all policies. There is one request for all of them: a burst of
+// changes is entered in the books and judged at once.
 type statusReconciler struct {
 	client   client.Client
 	recorder recorder
@@ -28,7 +30,12 @@ type statusReconciler struct {
 	options  *webhookOptions
 	compiler *compiler
 
-	// rests until then. One worker runs, so nothing here needs a lock.
+	// feed holds what the books are not told yet.
+	feed feed
+	// books on every pod, nil before the first judgement. One worker runs, so neither they nor what
+	// follows needs a lock.
+	books *ledger.Ledger
+	// rests until then.
 	rests time.Time
 	// lost are the findings out of sight, by the policy's UID.
 	lost map[types.UID]outOfSight
@@ -44,7 +51,8 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	in.compileAll(r.compiler)
-	j := judge(in, r.options)
+	r.keepBooks(in)
+	j := judge(in, r.books, r.options)
 	again, err := r.writeAll(ctx, &j)
 	now := r.clock.Now()
 	r.rests = now.Add(pace)
@@ -59,6 +67,16 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 	return reconcile.Result{RequeueAfter: max(j.next.Sub(now), pace)}, nil
 }
 
+// keepBooks brings the books up to the moment of the input.
+func (r *statusReconciler) keepBooks(in *input) {
+	if r.books == nil {
+		r.books = ledger.New(in.Now)
+	}
+	r.books.Advance(in.Now)
+	r.feed.tell(r.books)
+	r.books.SetPolicies(in.Policies)
+}
+
 // writeAll writes every policy's status. again is set if one of them was written by somebody else
 // meanwhile.
 func (r *statusReconciler) writeAll(ctx context.Context, j *judgement) (again bool, err error) {
@@ -67,7 +85,7 @@ func (r *statusReconciler) writeAll(ctx context.Context, j *judgement) (again bo
 	for i := range j.verdicts {
 		v := &j.verdicts[i]
 		uid := v.policy.UID
-		announcements, out := announce(v, j.exist, r.lost[uid])
+		announcements, out := announce(v, r.books, r.lost[uid])
 		switch err := r.write(ctx, v); {
 		case err == nil:
 			for i := range announcements {

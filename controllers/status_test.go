@@ -62,10 +62,10 @@ func TestNothingIsToldUnlessTheStatusWasWritten(t *testing.T) {
 			in.Pods = []corev1.Pod{running("a", time.Hour)}
 			in.Reports["one"] = report("one", group(onHostPID(), "a"))
 			in.Policies = []v1alpha1.IsolationPolicy{demanding("all")}
-			j := judge(in, options)
+			j := in.judge()
 			events := &told{}
 			api := &refusingWriter{err: test.err}
-			again, err := (&statusReconciler{client: refusing{writer: api}, recorder: events}).writeAll(t.Context(), &j)
+			again, err := (&statusReconciler{client: refusing{writer: api}, recorder: events, books: in.Ledger(in.Now, in.Policies...)}).writeAll(t.Context(), &j)
 			g.Expect(again).To(Equal(test.again))
 			if test.fails {
 				g.Expect(err).To(MatchError(broken))
@@ -86,9 +86,9 @@ func TestAStatusThatIsTheSameIsNotWritten(t *testing.T) {
 	p.Status = judgeOne(in, p).status
 	in.Policies = []v1alpha1.IsolationPolicy{p}
 	in.Now = now.Add(time.Minute)
-	j := judge(in, options)
+	j := in.judge()
 	api := &refusingWriter{err: errors.New("must not be asked")}
-	_, err := (&statusReconciler{client: refusing{writer: api}, recorder: &told{}}).writeAll(t.Context(), &j)
+	_, err := (&statusReconciler{client: refusing{writer: api}, recorder: &told{}, books: in.Ledger(in.Now, in.Policies...)}).writeAll(t.Context(), &j)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(api.writes).To(BeZero())
 }

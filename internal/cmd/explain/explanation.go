@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/controllers"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // explanation is all that there is to tell of a pod.
@@ -99,7 +99,7 @@ func (e *explanation) observe(ctx context.Context, c client.Reader, install stri
 	if report != nil && report.Status.ChangedAt != nil {
 		e.changed = report.Status.ChangedAt.Time
 	}
-	e.sight = controllers.SightOf(e.pod, report, e.renewed, e.now)
+	e.sight = ledger.SightOf(e.pod, report, e.renewed, e.now)
 	return nil
 }
 

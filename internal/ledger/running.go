@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package ledger
 
 import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
-
-// settling is how long a pod has been Running before it counts for the condition Verified: so
-// long an agent may take to see it twice and to report.
-const settling = time.Minute
 
 // runningSince tells when a pod came to run: when the last of its containers was started for the
 // first time, for until then its phase is Pending. ok is false if it does not run.

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ledger keeps the books on isolation: every pod, every node's report and every policy of a
+// cluster, and what each policy says of each pod, counted.
+//
+// It is told what changed and asks nobody. A pod's change costs the judgement of that pod, a report's
+// that of the pods on its node, a policy's that of all pods by this one policy, and nothing costs the
+// judgement of everything. What it says is what a ledger says that was told the same from scratch; a
+// test holds it to that.
+//
+//	ledger.go    what it is told, and what it keeps
+//	strip.go     what of a pod is kept
+//	pod.go       a pod, and the mark that each policy leaves on it
+//	running.go   since when a pod runs
+//	node.go      what a node's report says of a pod, and whether it counts
+//	policy.go    the sums of the marks of one policy
+//	standing.go  what there is to tell of a policy: sums, and the worst by name
+//	verified.go  the condition Verified
+//	alarms.go    what changes by the passing of time
+//
+// For each pod and policy it keeps a mark of a few bytes, by which a pod can be taken out of the sums
+// again, and no sentence: the few that somebody reads are made when they are asked for.
+//
+// It is pure: no client, no clock, no log. It does not lock; one goroutine uses it.
+package ledger

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// Ledger is the books on one cluster. Objects that it is handed are kept and never written to.
+type Ledger struct {
+	now time.Time
+	// pods that have not ended, by their UID and by their name.
+	pods       map[types.UID]*pod
+	named      map[types.NamespacedName]*pod
+	namespaces map[string]*namespace
+	nodes      map[string]*node
+	// policies in the order in which they came; so are the marks of each pod.
+	policies []*policy
+	// ordered are the pods by namespace and name, among them some that are gone; joined are those that
+	// are not in there yet.
+	ordered, joined []*pod
+	alarms          alarms
+}
+
+// namespace is one of which a pod, or the API server, spoke.
+type namespace struct {
+	labels labels.Set
+	// known is set if the labels are.
+	known bool
+	pods  map[*pod]struct{}
+}
+
+// New is a ledger that knows nothing yet, at some moment.
+func New(now time.Time) *Ledger {
+	return &Ledger{
+		now:        now,
+		pods:       make(map[types.UID]*pod),
+		named:      make(map[types.NamespacedName]*pod),
+		namespaces: make(map[string]*namespace),
+		nodes:      make(map[string]*node),
+	}
+}
+
+// SetPod tells of a pod as it is now. One of the same name that was another is gone.
+func (l *Ledger) SetPod(p *corev1.Pod) {
+	name := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+	known := l.named[name]
+	if known != nil && (known.UID != p.UID || isolation.Ended(p)) {
+		l.drop(known)
+		known = nil
+	}
+	if isolation.Ended(p) {
+		return
+	}
+	if known == nil {
+		known = l.admit(p)
+	}
+	same := known.Pod != p && Same(known.Pod, p)
+	known.Pod = p
+	if same {
+		return
+	}
+	l.place(known)
+	l.follow(known)
+	l.judge(known)
+}
+
+// Same tells whether nothing that is judged changed between two states of a pod, as [Strip] leaves it.
+func Same(before, now *corev1.Pod) bool {
+	return before.UID == now.UID &&
+		equality.Semantic.DeepEqual(before.Labels, now.Labels) &&
+		equality.Semantic.DeepEqual(before.Spec, now.Spec) &&
+		equality.Semantic.DeepEqual(before.Status, now.Status)
+}
+
+// DeletePod tells that there is no pod of that name.
+func (l *Ledger) DeletePod(name types.NamespacedName) {
+	if known := l.named[name]; known != nil {
+		l.drop(known)
+	}
+}
+
+// admit takes up a pod that was not known.
+func (l *Ledger) admit(p *corev1.Pod) *pod {
+	known := &pod{Pod: p}
+	l.pods[p.UID] = known
+	l.named[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = known
+	known.namespace = l.namespace(p.Namespace)
+	known.namespace.pods[known] = struct{}{}
+	l.joined = append(l.joined, known)
+	return known
+}
+
+// drop forgets a pod.
+func (l *Ledger) drop(p *pod) {
+	l.unmark(p)
+	p.gone = true
+	delete(l.pods, p.UID)
+	delete(l.named, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
+	delete(p.namespace.pods, p)
+	if len(p.namespace.pods) == 0 && !p.namespace.known {
+		delete(l.namespaces, p.Namespace)
+	}
+	l.leave(p)
+}
+
+func (l *Ledger) namespace(name string) *namespace {
+	n := l.namespaces[name]
+	if n == nil {
+		n = &namespace{pods: make(map[*pod]struct{})}
+		l.namespaces[name] = n
+	}
+	return n
+}
+
+// SetNamespace tells the labels of a namespace.
+func (l *Ledger) SetNamespace(name string, labels map[string]string) {
+	n := l.namespace(name)
+	if n.known && maps.Equal(n.labels, labels) {
+		return
+	}
+	n.labels, n.known = labels, true
+	l.judgeAll(n.pods)
+}
+
+// DeleteNamespace tells that there is no namespace of that name. Pods in it that are still there are
+// matched by every policy: unknown never passes.
+func (l *Ledger) DeleteNamespace(name string) {
+	n := l.namespaces[name]
+	switch {
+	case n == nil:
+	case len(n.pods) == 0:
+		delete(l.namespaces, name)
+	case n.known:
+		n.labels, n.known = nil, false
+		l.judgeAll(n.pods)
+	}
+}
+
+// SetPolicies tells which policies there are. One that is known in this generation is not judged by
+// again.
+func (l *Ledger) SetPolicies(all []v1alpha1.IsolationPolicy) {
+	stays := make(map[types.UID]int64, len(all))
+	for i := range all {
+		stays[all[i].UID] = all[i].Generation
+	}
+	l.policies = slices.DeleteFunc(l.policies, func(p *policy) bool {
+		generation, ok := stays[p.api.UID]
+		gone := !ok || generation != p.api.Generation
+		if gone {
+			l.erase(p)
+		}
+		return gone
+	})
+	for i := range all {
+		if l.policy(all[i].UID) == nil {
+			l.join(&all[i])
+		}
+	}
+}
+
+// policy of a UID; nil if there is none.
+func (l *Ledger) policy(uid types.UID) *policy {
+	for _, p := range l.policies {
+		if p.api.UID == uid {
+			return p
+		}
+	}
+	return nil
+}
+
+// join judges every pod by a policy that was not known.
+func (l *Ledger) join(api *v1alpha1.IsolationPolicy) {
+	p := newPolicy(api)
+	l.policies = append(l.policies, p)
+	p.waitForExemptions(l)
+	if p.err != nil {
+		return
+	}
+	for _, pod := range l.pods {
+		if m, ok := l.mark(pod, p); ok {
+			p.count(pod, &m, 1)
+			pod.marks = append(pod.marks, m)
+		}
+	}
+}
+
+// erase takes what a policy said from every pod.
+func (l *Ledger) erase(p *policy) {
+	for _, pod := range l.pods {
+		pod.marks = slices.DeleteFunc(pod.marks, func(m mark) bool { return m.policy == p })
+	}
+}
+
+// judgeAll judges some of the pods again.
+func (l *Ledger) judgeAll(pods map[*pod]struct{}) {
+	for p := range pods {
+		l.judge(p)
+	}
+}
+
+// Advance tells what time it is. Time does not go back.
+func (l *Ledger) Advance(now time.Time) {
+	l.now = now
+	for _, ring := range l.alarms.due(now) {
+		ring()
+	}
+}
+
+// Next is when something may change by the passing of time alone; zero if nothing does.
+func (l *Ledger) Next() time.Time { return l.alarms.next() }
+
+// Exists tells whether there is a pod of this UID that has not ended.
+func (l *Ledger) Exists(pod types.UID) bool { return l.pods[pod] != nil }
+
+// Len is how many pods there are that have not ended.
+func (l *Ledger) Len() int { return len(l.pods) }
+
+// inOrder are all pods by namespace and name.
+func (l *Ledger) inOrder() []*pod {
+	if len(l.joined) == 0 && len(l.ordered) == len(l.pods) {
+		return l.ordered
+	}
+	gone := func(p *pod) bool { return p.gone }
+	joined := slices.DeleteFunc(l.joined, gone)
+	slices.SortFunc(joined, byName)
+	l.ordered = merge(slices.DeleteFunc(l.ordered, gone), joined)
+	l.joined = nil
+	return l.ordered
+}
+
+func byName(a, b *pod) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// merge makes one ordered list of two.
+func merge(a, b []*pod) []*pod {
+	if len(b) == 0 {
+		return a
+	}
+	out := make([]*pod, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if byName(a[0], b[0]) <= 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
+)
+
+// The model is a small cluster in which anything may happen at any time. A ledger is told every step
+// of it, another one the whole of it from scratch, and a third time it is counted without any ledger.
+const (
+	steps         = 10_000
+	modelPods     = 24
+	modelPolicies = 5
+)
+
+type model struct {
+	*rand.Rand
+	now      time.Time
+	scene    ledgertest.Scene
+	policies map[string]v1alpha1.IsolationPolicy
+	pods     map[string]corev1.Pod
+	uids     int
+	ledger   *ledger.Ledger
+}
+
+func newModel(seed uint64) *model {
+	m := &model{
+		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
+		scene: ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
+	}
+	m.ledger = ledger.New(m.now)
+	return m
+}
+
+// odds is true once in n times.
+func (m *model) odds(n int) bool { return m.IntN(n) == 0 }
+
+func pick[T any](m *model, of ...T) T { return of[m.IntN(len(of))] }
+
+func (m *model) namespaceName() string { return pick(m, "shop", "lab", "ops") }
+func (m *model) nodeName() string      { return pick(m, "one", "two", "three") }
+
+// step changes one thing, in the scene and in the ledger, and tells what it was.
+func (m *model) step() string {
+	switch m.IntN(9) {
+	case 0, 1, 2:
+		return m.changePod()
+	case 3:
+		return m.changeNamespace()
+	case 4, 5:
+		return m.changeReport()
+	case 6:
+		return m.changeAgent()
+	case 7:
+		return m.changePolicy()
+	default:
+		m.now = m.now.Add(time.Duration(m.IntN(60_000)) * time.Millisecond)
+		m.ledger.Advance(m.now)
+		return "time passes"
+	}
+}
+
+func (m *model) changePod() string {
+	namespace, name := m.namespaceName(), fmt.Sprintf("pod-%d", m.IntN(modelPods/3))
+	key := namespace + "/" + name
+	pod, there := m.pods[key]
+	switch {
+	case there && m.odds(6):
+		delete(m.pods, key)
+		m.ledger.DeletePod(types.NamespacedName{Namespace: namespace, Name: name})
+		return "delete pod " + key
+	case !there || m.odds(8):
+		pod = m.newPod(namespace, name)
+	default:
+		pod = *pod.DeepCopy()
+		m.evolve(&pod)
+	}
+	m.pods[key] = pod
+	m.ledger.SetPod(&pod)
+	return "set pod " + key
+}
+
+func (m *model) newPod(namespace, name string) corev1.Pod {
+	m.uids++
+	pod := ledgertest.Running(name, 0)
+	pod.Namespace, pod.UID = namespace, types.UID(fmt.Sprintf("uid-%d", m.uids))
+	pod.CreationTimestamp = metav1.NewTime(m.now)
+	pod.Spec.HostPID, pod.Spec.HostNetwork = m.odds(4), m.odds(4)
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
+	pod.Spec.NodeName = ""
+	if m.odds(2) {
+		m.evolve(&pod)
+	}
+	if m.odds(6) {
+		for i := range pick(m, 2, 2, 2, 60) {
+			pod.Spec.Containers[0].Ports = append(pod.Spec.Containers[0].Ports, corev1.ContainerPort{HostPort: int32(i + 1)})
+		}
+	}
+	return pod
+}
+
+// evolve lets a pod live on: it gets a node, runs, is labelled, ends.
+func (m *model) evolve(pod *corev1.Pod) {
+	started := metav1.NewTime(m.now.Add(-time.Duration(m.IntN(90)) * time.Second))
+	switch {
+	case pod.Spec.NodeName == "":
+		pod.Spec.NodeName = m.nodeName()
+	case pod.Status.Phase == corev1.PodPending || m.odds(4):
+		pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &started}
+	case m.odds(4):
+		pod.Status.Phase = pick(m, corev1.PodSucceeded, corev1.PodFailed)
+	default:
+		pod.Labels = map[string]string{"app": pick(m, "web", "batch")}
+	}
+}
+
+func (m *model) changeNamespace() string {
+	name := m.namespaceName()
+	if m.odds(4) {
+		delete(m.scene.Namespaces, name)
+		m.ledger.DeleteNamespace(name)
+		return "delete namespace " + name
+	}
+	labels := map[string]string{"tenancy": pick(m, "shared", "own")}
+	m.scene.Namespaces[name] = labels
+	m.ledger.SetNamespace(name, labels)
+	return "label namespace " + name
+}
+
+func (m *model) changeReport() string {
+	node := m.nodeName()
+	if m.odds(8) {
+		delete(m.scene.Reports, node)
+		m.ledger.SetReport(node, nil)
+		return "delete the report of node " + node
+	}
+	r := ledgertest.Report(node)
+	for _, key := range slices.Sorted(maps.Keys(m.pods)) {
+		pod := m.pods[key]
+		if m.odds(5) {
+			continue
+		}
+		r.Status.Groups = append(r.Status.Groups, v1alpha1.ObservedGroup{
+			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}),
+			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}},
+		})
+		if m.odds(4) {
+			r.Status.Findings = append(r.Status.Findings, v1alpha1.NodeFinding{
+				Kind: pick(m, v1alpha1.Escape, v1alpha1.Drift, v1alpha1.Foreign, v1alpha1.Unverified, v1alpha1.Leak, "Nonsense"),
+				Pod:  v1alpha1.ObservedPod{UID: pod.UID}, Axis: "pid", Observed: v1alpha1.LevelHost, Message: fmt.Sprintf("process %d", m.IntN(9)),
+			})
+		}
+	}
+	r.Status.Truncated = m.odds(5)
+	if m.odds(5) {
+		meta.SetStatusCondition(&r.Status.Conditions, metav1.Condition{
+			Type: pick(m, v1alpha1.ConditionReady, v1alpha1.ConditionDegraded), Status: pick(m, metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown), Reason: "Any",
+		})
+	}
+	m.scene.Reports[node] = r
+	m.ledger.SetReport(node, r)
+	return "set the report of node " + node
+}
+
+func (m *model) changeAgent() string {
+	node := m.nodeName()
+	if m.odds(8) {
+		delete(m.scene.Agents, node)
+		m.ledger.SetAgent(node, time.Time{})
+		return "delete the Lease of node " + node
+	}
+	at := m.now
+	if m.odds(3) {
+		at = m.now.Add(time.Duration(m.IntN(400)-200) * time.Second)
+	}
+	m.scene.Agents[node] = at
+	m.ledger.SetAgent(node, at)
+	return "renew the Lease of node " + node
+}
+
+func (m *model) changePolicy() string {
+	name := fmt.Sprintf("policy-%d", m.IntN(modelPolicies))
+	if p, there := m.policies[name]; there && m.odds(3) {
+		delete(m.policies, name)
+		m.ledger.SetPolicies(m.allPolicies())
+		return "delete policy " + p.Name
+	}
+	p := ledgertest.Demanding(name)
+	p.Generation = m.policies[name].Generation + 1
+	p.Spec.Isolation = &v1alpha1.Isolation{
+		PID: pick[v1alpha1.PIDLevel](m, "Container", "Pod", "Host", "Container", "Never"), Network: pick[v1alpha1.SandboxLevel](m, "Pod", ""),
+	}
+	if m.odds(2) {
+		p.Spec.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
+	}
+	if m.odds(4) {
+		p.Spec.Match = &v1alpha1.PolicyMatch{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}
+	}
+	if m.odds(2) {
+		p.Spec.Portals = &v1alpha1.Portals{HostPorts: &v1alpha1.HostPortsPortal{}}
+	}
+	for i := range m.IntN(3) {
+		e := v1alpha1.Exemption{
+			Name: fmt.Sprintf("e%d", i), Reason: "r", Namespaces: []string{m.namespaceName()}, Isolation: &v1alpha1.Isolation{PID: "Host", Network: pick[v1alpha1.SandboxLevel](m, "Host", "")},
+		}
+		if m.odds(2) {
+			e.Expires = &metav1.Time{Time: m.now.Add(time.Duration(m.IntN(300)-100) * time.Second)}
+		}
+		p.Spec.Exemptions = append(p.Spec.Exemptions, e)
+	}
+	m.policies[name] = p
+	m.ledger.SetPolicies(m.allPolicies())
+	return "set policy " + name
+}
+
+func (m *model) allPolicies() []v1alpha1.IsolationPolicy {
+	var out []v1alpha1.IsolationPolicy
+	for _, p := range m.policies {
+		out = append(out, p)
+	}
+	return out
+}
+
+// counted is what a policy says of all pods, counted without a ledger.
+func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, findings []v1alpha1.PolicyFinding) {
+	compiled := ledgertest.MustCompile(*p)
+	for _, pod := range m.pods {
+		if isolation.Ended(&pod) {
+			continue
+		}
+		labels, known := m.scene.Namespaces[pod.Namespace]
+		subject := isolation.NewSubject(&pod, labels)
+		subject.NamespaceUnknown = !known
+		node := pod.Spec.NodeName
+		a := compiled.Assess(subject, ledger.SightOf(&pod, m.scene.Reports[node], m.scene.Agents[node], m.now))
+		class := map[isolation.Class]*int32{
+			isolation.Exempt: &n.Exempt, isolation.Breached: &n.Breached, isolation.Violating: &n.Violating,
+			isolation.Unverified: &n.Unverified, isolation.Compliant: &n.Compliant,
+		}[a.Class]
+		if class == nil {
+			continue
+		}
+		n.Matched++
+		*class++
+		for _, f := range a.Findings {
+			f.Namespace, f.Pod, f.UID, f.Node = pod.Namespace, pod.Name, pod.UID, node
+			findings = append(findings, f)
+		}
+	}
+	slices.SortStableFunc(findings, func(a, b v1alpha1.PolicyFinding) int {
+		return cmp.Or(cmp.Compare(isolation.Severity(a.Kind), isolation.Severity(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod))
+	})
+	return n, findings
+}
+
+// fromScratch is a ledger that is told the whole scene. It keeps the objects that it is handed.
+func (m *model) fromScratch() *ledger.Ledger {
+	m.scene.Pods = nil
+	for _, pod := range m.pods {
+		m.scene.Pods = append(m.scene.Pods, pod)
+	}
+	return m.scene.Ledger(m.now, m.allPolicies()...)
+}
+
+// compare tells where the ledger, one from scratch and the count differ.
+func (m *model) compare() string {
+	scratch := m.fromScratch()
+	for name, p := range m.policies {
+		kept, made := *m.ledger.Standing(p.UID), *scratch.Standing(p.UID)
+		if (kept.Err == nil) != (made.Err == nil) {
+			return name + ": " + fmt.Sprint(kept.Err, " and ", made.Err)
+		}
+		kept.Compiled, made.Compiled, kept.Err, made.Err = nil, nil, nil, nil
+		if ok, _ := Equal(made).Match(kept); !ok {
+			return fmt.Sprintf("%s: kept\n%+v\nfrom scratch\n%+v", name, kept, made)
+		}
+		if kept.Verified.Type == "" {
+			continue // not valid
+		}
+		counts, findings := m.counted(&p)
+		if kept.Pods != counts || int(kept.FindingsTotal) != len(findings) {
+			return fmt.Sprintf("%s: kept\n%+v, %d findings\ncounted\n%+v, %d findings", name, kept.Pods, kept.FindingsTotal, counts, len(findings))
+		}
+		if shown := findings[:min(len(findings), v1alpha1.MaxPolicyFindings)]; !slices.Equal(kept.Findings, shown) {
+			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Findings, shown)
+		}
+	}
+	if next := m.ledger.Next(); !next.IsZero() && !next.After(m.now) {
+		return "it is " + m.now.String() + " and something was to happen at " + next.String()
+	}
+	if a, b := m.ledger.Next(), scratch.Next(); !b.IsZero() && (a.IsZero() || a.After(b)) {
+		return "something happens at " + b.String() + ", and it is not waited for: " + a.String()
+	}
+	return ""
+}
+
+func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
+	seed := uint64(20261126)
+	m := newModel(seed)
+	seen := map[isolation.Class]bool{}
+	var last []string
+	for i := range steps {
+		last = append(last[max(0, len(last)-5):], m.step())
+		if m.odds(500) {
+			// The manager is killed, and another one starts.
+			m.ledger = m.fromScratch()
+		}
+		if difference := m.compare(); difference != "" {
+			t.Fatalf("seed %d, step %d, after %q: %s", seed, i, last, difference)
+		}
+		for name := range m.policies {
+			n := m.ledger.Standing(m.policies[name].UID).Pods
+			seen[isolation.Exempt] = seen[isolation.Exempt] || n.Exempt > 0
+			seen[isolation.Breached] = seen[isolation.Breached] || n.Breached > 0
+			seen[isolation.Violating] = seen[isolation.Violating] || n.Violating > 0
+			seen[isolation.Unverified] = seen[isolation.Unverified] || n.Unverified > 0
+			seen[isolation.Compliant] = seen[isolation.Compliant] || n.Compliant > 0
+		}
+	}
+	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
+}

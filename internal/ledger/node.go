@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"cmp"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// AgentLease is how long an agent is believed to be alive after it last said so.
+const AgentLease = v1alpha1.AgentLeaseSeconds * time.Second
+
+// node is one of which a pod, a report or an agent spoke.
+type node struct {
+	name   string
+	report *v1alpha1.NodeIsolationReport
+	// renewed is when the node's agent last said that it is alive; zero if never.
+	renewed time.Time
+	pods    map[*pod]struct{}
+	// alarm is the moment for which one is set; zero if none is.
+	alarm time.Time
+	state
+	levels   map[types.UID]isolation.Vector
+	findings map[types.UID][]v1alpha1.NodeFinding
+}
+
+// state is whether a node's report counts.
+type state struct {
+	// unseen is the reason why the report counts for no pod; empty if it counts.
+	unseen string
+	// doubt is the reason why the report counts only for what is wrong: the node cannot see
+	// everything. Empty if it counts for all.
+	doubt string
+}
+
+// reports tells whether it counts for all.
+func (s *state) reports() bool { return s.unseen == "" && s.doubt == "" }
+
+func (l *Ledger) node(name string) *node {
+	n := l.nodes[name]
+	if n == nil {
+		n = &node{name: name, pods: make(map[*pod]struct{})}
+		n.state = n.stateAt(l.now)
+		l.nodes[name] = n
+	}
+	return n
+}
+
+// prune forgets a node of which nobody speaks any more.
+func (l *Ledger) prune(n *node) {
+	if len(n.pods) == 0 && n.report == nil && n.renewed.IsZero() {
+		delete(l.nodes, n.name)
+	}
+}
+
+// SetReport tells what a node reports now; nil if it has no report.
+func (l *Ledger) SetReport(name string, report *v1alpha1.NodeIsolationReport) {
+	n := l.node(name)
+	n.report = report
+	n.state = n.stateAt(l.now)
+	n.read()
+	l.judgeOn(n)
+	n.waitForSilence(l)
+	l.prune(n)
+}
+
+// SetAgent tells when a node's agent last said that it is alive; zero if it never did.
+func (l *Ledger) SetAgent(name string, renewed time.Time) {
+	n := l.node(name)
+	n.renewed = renewed
+	l.look(n)
+	n.waitForSilence(l)
+	l.prune(n)
+}
+
+// look sees whether a node's report still counts as before.
+func (l *Ledger) look(n *node) {
+	if now := n.stateAt(l.now); now != n.state {
+		n.state = now
+		n.read()
+		l.judgeOn(n)
+	}
+}
+
+// judgeOn judges the pods of a node again, and has the nodes counted again.
+func (l *Ledger) judgeOn(n *node) {
+	l.judgeAll(n.pods)
+	for _, p := range l.policies {
+		if p.nodes[n] > 0 {
+			p.standing = nil
+		}
+	}
+}
+
+// turns is when the agent falls silent if it says nothing more, or its clock is right again; zero if
+// neither comes by itself.
+func (n *node) turns(now time.Time) time.Time {
+	switch {
+	case n.renewed.After(now.Add(AgentLease)):
+		return n.renewed.Add(-AgentLease)
+	case Fresh(n.renewed, now, AgentLease):
+		return n.renewed.Add(AgentLease).Add(time.Millisecond)
+	}
+	return time.Time{}
+}
+
+// waitForSilence sets an alarm for when the node's state turns, if a pod minds and none is set that rings
+// before: most often it finds that the agent has said something meanwhile.
+func (n *node) waitForSilence(l *Ledger) {
+	at := n.turns(l.now)
+	if len(n.pods) == 0 || n.report == nil || at.IsZero() || !n.alarm.IsZero() && !at.Before(n.alarm) {
+		return
+	}
+	n.alarm = at
+	l.alarms.at(at, func() {
+		if l.nodes[n.name] == n && n.alarm.Equal(at) {
+			n.alarm = time.Time{}
+			l.look(n)
+			n.waitForSilence(l)
+		}
+	})
+}
+
+// stateAt is whether the report counts at a moment.
+func (n *node) stateAt(now time.Time) state {
+	switch {
+	case n.report == nil || n.renewed.IsZero():
+		return state{unseen: "node " + n.name + ": no agent has reported"}
+	case n.renewed.After(now) && !Fresh(n.renewed, now, AgentLease):
+		return state{unseen: "node " + n.name + ": its agent's clock is wrong, it says " + n.renewed.UTC().Format(time.RFC3339)}
+	case !Fresh(n.renewed, now, AgentLease):
+		return state{unseen: "node " + n.name + ": its agent has been silent since " + n.renewed.UTC().Format(time.RFC3339)}
+	}
+	return unfit(n.name, &n.report.Status)
+}
+
+// SightOf is what a node's report says of a pod that the API places there, if its agent was alive then:
+// renewed is when it last said so, zero if it never did. report may be nil.
+func SightOf(on *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now time.Time) isolation.Sight {
+	p := &pod{Pod: on}
+	if on.Spec.NodeName != "" {
+		p.node = &node{name: on.Spec.NodeName, report: report, renewed: renewed}
+		p.node.state = p.node.stateAt(now)
+		p.node.read()
+	}
+	return p.sight()
+}
+
+// Fresh tells whether something that was renewed then is believed now. A time in the future is
+// believed no longer than one in the past: nobody stays alive by a wrong clock.
+func Fresh(renewed, now time.Time, lease time.Duration) bool {
+	return !renewed.IsZero() && now.Sub(renewed).Abs() <= lease
+}
+
+// unfit is the reason why what a report says does not count (unseen), or counts only for what is
+// wrong (doubt); empty if it counts. Conditions that are not there, or not known, are no better than
+// bad ones.
+func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) state {
+	why := func(c *metav1.Condition) string {
+		if c == nil {
+			return "its report does not say how it is"
+		}
+		return isolation.Sanitize(cmp.Or(c.Reason, string(c.Status))+": "+c.Message, 512)
+	}
+	ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.Status != metav1.ConditionTrue {
+		return state{unseen: "the agent of node " + node + " is not ready: " + why(ready)}
+	}
+	degraded := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionDegraded)
+	if degraded == nil || degraded.Status != metav1.ConditionFalse {
+		return state{doubt: "node " + node + " is degraded: " + why(degraded)}
+	}
+	return state{}
+}
+
+// read takes what the report says, if it counts for anything. Of a pod that is named twice the lowest
+// levels count.
+func (n *node) read() {
+	n.levels, n.findings = nil, nil
+	if n.unseen != "" {
+		return
+	}
+	s := &n.report.Status
+	n.levels = make(map[types.UID]isolation.Vector)
+	for i := range s.Groups {
+		group := isolation.VectorOf(s.Groups[i].Levels)
+		for _, p := range s.Groups[i].Pods {
+			levels, twice := n.levels[p.UID]
+			if twice {
+				levels.Lower(&group)
+			} else {
+				levels = group
+			}
+			n.levels[p.UID] = levels
+		}
+	}
+	if len(s.Findings) > 0 {
+		n.findings = make(map[types.UID][]v1alpha1.NodeFinding)
+	}
+	for i := range s.Findings {
+		uid := s.Findings[i].Pod.UID
+		n.findings[uid] = append(n.findings[uid], s.Findings[i])
+	}
+}
+
+// of is what the node's report says of a pod that the API places on this node.
+func (n *node) of(uid types.UID) isolation.Sight {
+	if n.unseen != "" {
+		return isolation.Sight{Unseen: n.unseen}
+	}
+	levels, seen := n.levels[uid]
+	switch {
+	case !seen && n.report.Status.Truncated:
+		return isolation.Sight{Unseen: "the agent of node " + n.name + " has more pods than its report can name, and does not name this one"}
+	case !seen:
+		return isolation.Sight{Unseen: cmp.Or(n.doubt, "the agent of node "+n.name+" has not seen it")}
+	}
+	return isolation.Sight{Levels: levels, Doubt: n.doubt, Findings: n.findings[uid]}
+}

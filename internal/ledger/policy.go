@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"time"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+)
+
+// ranks is how many ranks of severity there are, with the one of kinds that are not known.
+const ranks = 10
+
+// policy is one policy with the sum of what it says of pods. A policy that does not compile (err) says
+// nothing of any.
+type policy struct {
+	api      *v1alpha1.IsolationPolicy
+	compiled *isolation.Policy
+	err      error
+
+	pods     v1alpha1.PodCounts
+	findings int32
+	// kinds is how many pods have a finding of each rank of severity.
+	kinds [ranks]int32
+	// exempt is how many pods need each exemption, by its place.
+	exempt []int32
+	// settled is how many pods count for or against the condition Verified, bad how many against it;
+	// young are those that do not count yet, seen how many of them were observed as required.
+	settled, bad, young, seen int32
+	// nodes is how many of the pods are on each.
+	nodes map[*node]int32
+	// standing is what was last said of it; nil if that may have changed.
+	standing *Standing
+}
+
+func newPolicy(api *v1alpha1.IsolationPolicy) *policy {
+	p := &policy{api: api, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32)}
+	p.compiled, p.err = isolation.Compile(api)
+	return p
+}
+
+// count adds a pod that has this mark to the sums, or takes it off them: by is 1 or -1.
+func (p *policy) count(pod *pod, m *mark, by int32) {
+	p.standing = nil
+	p.pods.Matched += by
+	*p.class(m.class) += by
+	p.findings += by * int32(m.findings)
+	for rank := range p.kinds {
+		if m.kinds&(1<<rank) != 0 {
+			p.kinds[rank] += by
+		}
+	}
+	for i := range p.exempt {
+		if m.exempt&(1<<i) != 0 {
+			p.exempt[i] += by
+		}
+	}
+	add(&p.settled, m.counts(), by)
+	add(&p.bad, m.bad(), by)
+	add(&p.young, m.young(), by)
+	add(&p.seen, m.young() && m.verified, by)
+	if pod.node != nil {
+		if p.nodes[pod.node] += by; p.nodes[pod.node] == 0 {
+			delete(p.nodes, pod.node)
+		}
+	}
+}
+
+func add(sum *int32, applies bool, by int32) {
+	if applies {
+		*sum += by
+	}
+}
+
+// class is the count of a class.
+func (p *policy) class(c isolation.Class) *int32 {
+	switch c {
+	case isolation.Exempt:
+		return &p.pods.Exempt
+	case isolation.Breached:
+		return &p.pods.Breached
+	case isolation.Violating:
+		return &p.pods.Violating
+	case isolation.Compliant:
+		return &p.pods.Compliant
+	default:
+		return &p.pods.Unverified
+	}
+}
+
+// waitForExemptions has the policy looked at again when one of its exemptions ends.
+func (p *policy) waitForExemptions(l *Ledger) {
+	for i := range p.api.Spec.Exemptions {
+		if e := p.api.Spec.Exemptions[i].Expires; e != nil && l.now.Before(e.Time) {
+			l.alarms.at(e.Time, func() { p.standing = nil })
+		}
+	}
+}
+
+// exemptions tells of each exemption, in the order of the spec, whether a pod needs it. That one ends
+// changes nothing for the pods that it covers: it covers no new ones.
+func (p *policy) exemptions(now time.Time) []v1alpha1.ExemptionStatus {
+	var out []v1alpha1.ExemptionStatus
+	for i := range p.api.Spec.Exemptions {
+		e := &p.api.Spec.Exemptions[i]
+		s := v1alpha1.ExemptionStatus{Name: e.Name, State: v1alpha1.ExemptionUnused, Pods: p.exempt[i]}
+		if s.Pods > 0 {
+			s.State = v1alpha1.ExemptionInUse
+		}
+		if e.Expires != nil && !now.Before(e.Expires.Time) {
+			s.State = v1alpha1.ExemptionExpired
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// countNodes counts each node on which one of the pods is.
+func (p *policy) countNodes() v1alpha1.NodeCounts {
+	var n v1alpha1.NodeCounts
+	for node := range p.nodes {
+		if node.reports() {
+			n.Reporting++
+		} else {
+			n.Stale++
+		}
+	}
+	return n
+}
