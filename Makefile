@@ -107,6 +107,11 @@ bench-admission: $(CLUSTER) ## What admission costs, beside no policy and Pod Se
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go run ./test/bench/admission
 
+.PHONY: bench-scale
+bench-scale: $(CLUSTER) ## What the manager costs in clusters of up to 5,000 nodes and 150,000 pods, with a picture. PARTS=8,4,2,1 IDLE=60s
+	@assets=$$($(CLUSTER) assets) && \
+	KUBEBUILDER_ASSETS="$$assets" go run ./test/bench/scale
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME.
 	@hack/fuzz.sh $(FUZZTIME)

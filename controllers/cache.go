@@ -12,9 +12,18 @@ import (
 )
 
 // PodCache says what of each pod the manager's cache keeps. It belongs into
-// cache.Options.ByObject: pods are by far the most of what is in memory.
+// cache.Options.ByObject: pods are by far the most of what is in memory. What pods of one template have
+// in common is kept once, so nobody may write to what the cache holds.
 func PodCache() cache.ByObject {
-	return cache.ByObject{Transform: stripPod}
+	shared := newPool()
+	return cache.ByObject{Transform: func(o any) (any, error) {
+		// What the cache missed the end of is wrapped, and on its way out.
+		if pod, ok := o.(*corev1.Pod); ok {
+			ledger.Strip(pod)
+			shared.share(pod)
+		}
+		return o, nil
+	}}
 }
 
 // WebhookConfigurationCache narrows the manager's cache of ValidatingWebhookConfigurations to the
@@ -24,13 +33,4 @@ func WebhookConfigurationCache() cache.ByObject {
 	return cache.ByObject{
 		Field: fields.OneTermEqualSelector("metadata.name", v1alpha1.WebhookConfigurationName),
 	}
-}
-
-// stripPod keeps of a pod what is judged.
-func stripPod(o any) (any, error) {
-	// What the cache missed the end of is wrapped, and on its way out.
-	if pod, ok := o.(*corev1.Pod); ok {
-		ledger.Strip(pod)
-	}
-	return o, nil
 }

@@ -98,7 +98,7 @@ func TestTheCacheKeepsWhoMadeAPod(t *testing.T) {
 	controller := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u", Controller: ptr.To(true)}
 	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"}, controller}
 	pod.OwnerReferences[1].BlockOwnerDeletion = ptr.To(true)
-	_, err := stripPod(&pod)
+	_, err := PodCache().Transform(&pod)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(pod.OwnerReferences).To(Equal([]metav1.OwnerReference{controller}))
 }

@@ -69,7 +69,7 @@ func TestWhatTheCacheKeepsOfAPodIsJudgedLikeThePod(t *testing.T) {
 
 func TestTheCacheTakesWhatIsNoPodAsItIs(t *testing.T) {
 	gone := cache.DeletedFinalStateUnknown{Key: "shop/a"}
-	out, err := stripPod(gone)
+	out, err := PodCache().Transform(gone)
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(out).To(Equal(gone))

@@ -65,7 +65,7 @@ func TestWhatIsNotJudgedOfAPodIsNoNews(t *testing.T) {
 			before, now := running("a", time.Hour), running("a", time.Hour)
 			test.change(&now)
 			for _, p := range []*corev1.Pod{&before, &now} {
-				_, _ = stripPod(p)
+				_, _ = PodCache().Transform(p)
 			}
 			NewWithT(t).Expect(podChanged.Update(event.UpdateEvent{ObjectOld: &before, ObjectNew: &now})).To(Equal(test.news))
 		})

@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -16,7 +18,7 @@ func Strip(pod *corev1.Pod) {
 	pod.OwnerReferences = controllerOf(pod)
 	pod.Annotations = kept(pod.Annotations, corev1.MirrorPodAnnotationKey)
 	stripSpec(&pod.Spec)
-	pod.Status = strippedStatus(&pod.Status)
+	pod.Status = strippedStatus(pod)
 }
 
 // controllerOf keeps the owner that made the pod: pods are told of by it.
@@ -47,6 +49,9 @@ func stripSpec(s *corev1.PodSpec) {
 	s.HostAliases = nil
 	s.DNSConfig = nil
 	s.Overhead = nil
+	s.Hostname = ""
+	s.Subdomain = ""
+	s.SchedulerName = ""
 	for i := range s.InitContainers {
 		stripContainer(&s.InitContainers[i])
 	}
@@ -59,6 +64,46 @@ func stripSpec(s *corev1.PodSpec) {
 	}
 	for i := range s.Volumes {
 		stripVolume(&s.Volumes[i].VolumeSource)
+	}
+	nameToken(s)
+}
+
+// tokenVolume begins the name of the volume with the service account's token, which the API server adds
+// to every pod. Five random letters follow (plugin/pkg/admission/serviceaccount in Kubernetes).
+const tokenVolume = "kube-api-access"
+
+// nameToken drops the random part of that name, so that pods of one template are the same in everything
+// that is judged. A volume that has the name already keeps it to itself.
+func nameToken(s *corev1.PodSpec) {
+	at := -1
+	for i := range s.Volumes {
+		switch v := &s.Volumes[i]; {
+		case v.Name == tokenVolume:
+			return
+		case v.Projected != nil && len(v.Name) == len(tokenVolume)+6 && strings.HasPrefix(v.Name, tokenVolume+"-"):
+			at = i
+		}
+	}
+	if at < 0 {
+		return
+	}
+	random := s.Volumes[at].Name
+	s.Volumes[at].Name = tokenVolume
+	rename := func(mounts []corev1.VolumeMount) {
+		for i := range mounts {
+			if mounts[i].Name == random {
+				mounts[i].Name = tokenVolume
+			}
+		}
+	}
+	for i := range s.InitContainers {
+		rename(s.InitContainers[i].VolumeMounts)
+	}
+	for i := range s.Containers {
+		rename(s.Containers[i].VolumeMounts)
+	}
+	for i := range s.EphemeralContainers {
+		rename(s.EphemeralContainers[i].VolumeMounts)
 	}
 }
 
@@ -89,24 +134,12 @@ func stripVolume(v *corev1.VolumeSource) {
 	}
 }
 
-// strippedStatus keeps what runningSince reads.
-func strippedStatus(s *corev1.PodStatus) corev1.PodStatus {
-	out := corev1.PodStatus{Phase: s.Phase, StartTime: s.StartTime}
-	for i := range s.Conditions {
-		if c := &s.Conditions[i]; c.Type == corev1.PodInitialized {
-			out.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
-		}
-	}
-	for i := range s.ContainerStatuses {
-		c := &s.ContainerStatuses[i]
-		kept := corev1.ContainerStatus{Name: c.Name, RestartCount: min(c.RestartCount, 1)}
-		if r := c.State.Running; r != nil {
-			kept.State.Running = &corev1.ContainerStateRunning{StartedAt: r.StartedAt}
-		}
-		if t := c.State.Terminated; t != nil {
-			kept.State.Terminated = &corev1.ContainerStateTerminated{StartedAt: t.StartedAt}
-		}
-		out.ContainerStatuses = append(out.ContainerStatuses, kept)
+// strippedStatus keeps the phase, and since when the pod runs in the place of when the kubelet took it:
+// [runningSince] finds the same in it, and there is no container left to tell otherwise.
+func strippedStatus(pod *corev1.Pod) corev1.PodStatus {
+	out := corev1.PodStatus{Phase: pod.Status.Phase}
+	if since, running := runningSince(pod); running {
+		out.StartTime = &metav1.Time{Time: since}
 	}
 	return out
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 const protobufType = "application/vnd.kubernetes.protobuf"
@@ -158,12 +160,12 @@ func (c clocks) others() time.Duration {
 
 func (s *server) clocks(m *manager) (c clocks, err error) {
 	var e [5]error
-	c.apiServer, e[0] = cpuOf(s.apiServer)
-	c.etcd, e[1] = cpuOf(s.etcd)
-	c.client, e[2] = cpuOf(os.Getpid())
-	c.machine, e[3] = busy()
+	c.apiServer, e[0] = process.CPU(s.apiServer)
+	c.etcd, e[1] = process.CPU(s.etcd)
+	c.client, e[2] = process.CPU(os.Getpid())
+	c.machine, e[3] = process.Busy()
 	if m != nil {
-		c.manager, e[4] = cpuOf(m.pid())
+		c.manager, e[4] = process.CPU(m.PID())
 	}
 	return c, errors.Join(e[:]...)
 }

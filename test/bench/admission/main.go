@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 // options come from the environment: `make bench-admission ROUNDS=20` sets them.
@@ -65,7 +67,7 @@ func measure(ctx context.Context) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	b := &bench{options: o, result: result{Machine: machineHere()}}
+	b := &bench{options: o, result: result{Machine: process.Here()}}
 	defer b.close()
 	if err := b.run(ctx); err != nil {
 		return err
@@ -136,7 +138,7 @@ type bench struct {
 
 func (b *bench) close() {
 	if b.manager != nil {
-		b.manager.stop()
+		b.manager.Stop()
 	}
 	if b.server != nil {
 		b.server.stop()
@@ -195,7 +197,7 @@ func (b *bench) run(ctx context.Context) error {
 // settle takes what only the manager knows, while it lives.
 func (b *bench) settle(ctx context.Context, binary string) error {
 	var err error
-	if b.result.Memory, err = memoryOf(b.manager.pid()); err != nil {
+	if b.result.Memory, err = process.MemoryOf(b.manager.PID()); err != nil {
 		return err
 	}
 	if b.profile {

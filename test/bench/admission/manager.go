@@ -8,18 +8,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -33,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 const managerName = "bulkhead-manager"
@@ -54,27 +50,11 @@ func buildManager(ctx context.Context, dir string, profile bool) (string, error)
 
 // manager is a replica, in a process of its own.
 type manager struct {
-	process *exec.Cmd
-	output  *tail
+	*process.Process
 	metrics string // URL
 	profile string // file
 	// profiled tells that this is the program with the profiler around it.
 	profiled bool
-	ended    sync.Once
-}
-
-func (m *manager) pid() int    { return m.process.Process.Pid }
-func (m *manager) log() string { return m.output.String() }
-
-// stop ends it and waits until it is gone.
-func (m *manager) stop() {
-	m.ended.Do(func() {
-		_ = m.process.Process.Signal(syscall.SIGTERM)
-		// It drains for seconds at most; then it is not asked any more.
-		giveUp := time.AfterFunc(30*time.Second, func() { _ = m.process.Process.Kill() })
-		defer giveUp.Stop()
-		_ = m.process.Wait()
-	})
 }
 
 // startManager starts a replica with the arguments, the environment and the rights that the shipped
@@ -88,7 +68,7 @@ func (s *server) startManager(ctx context.Context, binary, dir string, profiled 
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := process.FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -98,30 +78,27 @@ func (s *server) startManager(ctx context.Context, binary, dir string, profiled 
 	}
 	shipped := d.Spec.Template.Spec.Containers[0]
 	m := &manager{
-		process: exec.Command(binary, append(shipped.Args, "--webhook-port="+strconv.Itoa(ports[0]),
-			fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[1]), fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports[2]))...),
-		output:  &tail{},
 		metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[1]),
 		profile: filepath.Join(dir, "manager.pprof"), profiled: profiled,
 	}
-	m.process.Env = []string{
+	args := append(shipped.Args, "--webhook-port="+strconv.Itoa(ports[0]),
+		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[1]), fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports[2]))
+	environment := []string{
 		"KUBECONFIG=" + kubeconfig, "POD_NAME=" + pod.Name, "POD_NAMESPACE=" + pod.Namespace, "POD_UID=" + string(pod.UID),
 		profileVariable + "=" + m.profile,
 	}
 	for _, e := range shipped.Env {
 		if e.ValueFrom == nil {
-			m.process.Env = append(m.process.Env, e.Name+"="+e.Value)
+			environment = append(environment, e.Name+"="+e.Value)
 		}
 	}
-	m.process.Stdout, m.process.Stderr = m.output, m.output
-	m.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := m.process.Start(); err != nil {
-		return nil, fmt.Errorf("start the manager: %w", err)
+	if m.Process, err = process.Start(binary, args, environment); err != nil {
+		return nil, err
 	}
 	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[2])
 	if err := eventually(ctx, func(ctx context.Context) error { _, err := get(ctx, ready); return err }); err != nil {
-		m.stop()
-		return nil, fmt.Errorf("the manager is not ready: %w: it says:\n%s", err, m.log())
+		m.Stop()
+		return nil, fmt.Errorf("the manager is not ready: %w: it says:\n%s", err, m.Log())
 	}
 	return m, nil
 }
@@ -150,7 +127,7 @@ func (s *server) playPod(ctx context.Context, d *appsv1.Deployment, port int) (*
 	if err := s.admin.Create(ctx, pod); err != nil {
 		return nil, fmt.Errorf("create the manager's pod: %w", err)
 	}
-	address, err := ownAddress()
+	address, err := process.OwnAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -170,34 +147,6 @@ func (s *server) playPod(ctx context.Context, d *appsv1.Deployment, port int) (*
 		return nil, fmt.Errorf("lead the webhook's Service to %s: %w", address, err)
 	}
 	return pod, nil
-}
-
-// ownAddress is one of this machine's that an endpoint may have: not a loopback one.
-func ownAddress() (string, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return "", err
-	}
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String(), nil
-		}
-	}
-	return "", errors.New("this machine has no IPv4 address but loopback, and an endpoint may not have that one; " +
-		"give it one, such as: ip link add bench0 type dummy && ip addr add 198.51.100.1/32 dev bench0 && ip link set bench0 up")
-}
-
-func freePorts(n int) ([]int, error) {
-	out := make([]int, n)
-	for i := range out {
-		l, err := net.Listen("tcp", ":0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		out[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return out, nil
 }
 
 // removeWebhook removes the configuration that the manager keeps, and what holds its place.
@@ -251,26 +200,4 @@ func get(ctx context.Context, url string) ([]byte, error) {
 		return nil, fmt.Errorf("GET %s: %s: %s", url, answer.Status, b.String())
 	}
 	return b.Bytes(), nil
-}
-
-// tail keeps the end of what is written.
-type tail struct {
-	lock sync.Mutex
-	b    []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.lock.Lock()
-	defer t.lock.Unlock()
-	t.b = append(t.b, b...)
-	if over := len(t.b) - 4<<10; over > 0 {
-		t.b = append([]byte(nil), t.b[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.lock.Lock()
-	defer t.lock.Unlock()
-	return string(t.b)
 }

@@ -23,12 +23,12 @@ func (m *manager) startProfile() error {
 	if !m.profiled {
 		return nil
 	}
-	return m.process.Process.Signal(syscall.SIGUSR1)
+	return m.Signal(syscall.SIGUSR1)
 }
 
 // profileText ends the profile, keeps it in a folder, and returns where the time went.
 func (m *manager) profileText(ctx context.Context, binary, out string) (string, error) {
-	if err := m.process.Process.Signal(syscall.SIGUSR2); err != nil {
+	if err := m.Signal(syscall.SIGUSR2); err != nil {
 		return "", fmt.Errorf("end the profile: %w", err)
 	}
 	if err := eventually(ctx, func(context.Context) error { _, err := os.Stat(m.profile); return err }); err != nil {

@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 
 	"golang.org/x/perf/benchmath"
+
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 // confidence of the intervals, at least. Of fewer than six rounds there is none.
@@ -22,11 +24,11 @@ const confidence = 0.95
 
 // result is what a run found.
 type result struct {
-	Machine    machine
+	Machine    process.Machine
 	Kubernetes string
 	Policies   int
 	// Memory of the manager, after the last round.
-	Memory memory
+	Memory process.Memory
 	// Summary of the windows, and the windows themselves.
 	Summary []summary
 	Windows []window

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 func TestAPercentileIsAValueThatWasMeasured(t *testing.T) {
@@ -54,7 +56,7 @@ func TestTargetsAreCalledMissedWhenTheyAre(t *testing.T) {
 	g := NewWithT(t)
 	slow := rated(caseWebhook, 0, 50)
 	slow.ReviewCPU = 351
-	r := result{Memory: memory{Peak: 64 << 20}}
+	r := result{Memory: process.Memory{Peak: 64 << 20}}
 	r.Summary = summarize([]window{rated(caseNone, 0, 100), rated(caseVAP, 0, 95), slow})
 	var out bytes.Buffer
 	g.Expect(r.print(&out, "file")).To(Succeed())
@@ -84,11 +86,11 @@ func TestOptionsThatAreWrongAreRefusedWithWhatWasGiven(t *testing.T) {
 func TestTheProcessorClockOfAProcessRuns(t *testing.T) {
 	g := NewWithT(t)
 	read := func() time.Duration {
-		d, err := cpuOf(1)
+		d, err := process.CPU(1)
 		g.Expect(err).NotTo(HaveOccurred())
 		return d
 	}
 	g.Expect(read()).To(BeNumerically(">", 0))
-	_, err := cpuOf(1 << 22)
+	_, err := process.CPU(1 << 22)
 	g.Expect(err).To(MatchError(ContainSubstring("4194304")))
 }

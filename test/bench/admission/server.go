@@ -29,6 +29,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/test/bench/process"
 )
 
 // patience is how long anything may take to come into force.
@@ -86,10 +87,10 @@ func (s *server) connect(ctx context.Context, config *rest.Config, dir string) e
 		return err
 	}
 	s.version = version.GitVersion
-	if s.apiServer, err = child("kube-apiserver"); err != nil {
+	if s.apiServer, err = process.Child("kube-apiserver"); err != nil {
 		return err
 	}
-	if s.etcd, err = child("etcd"); err != nil {
+	if s.etcd, err = process.Child("etcd"); err != nil {
 		return err
 	}
 	s.kubeconfig = filepath.Join(dir, "admin.kubeconfig")
@@ -134,7 +135,7 @@ func (s *server) install(ctx context.Context, binary, dir string, profiled bool)
 		return nil, err
 	}
 	if err := errors.Join(s.holdByWebhook(ctx), s.holdByVAP(ctx)); err != nil {
-		return nil, fmt.Errorf("%w; the manager says:\n%s", err, m.log())
+		return nil, fmt.Errorf("%w; the manager says:\n%s", err, m.Log())
 	}
 	return m, m.startProfile()
 }
@@ -200,7 +201,7 @@ func (s *server) uninstall(ctx context.Context, m *manager) error {
 			return err
 		}
 	}
-	m.stop()
+	m.Stop()
 	if err := s.removeWebhook(ctx); err != nil {
 		return err
 	}

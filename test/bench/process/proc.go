@@ -2,7 +2,8 @@
 
 //go:build linux
 
-package main
+// Package process starts processes for benchmarks, and tells what they use.
+package process
 
 import (
 	"bufio"
@@ -22,8 +23,8 @@ import (
 // numbering of clock_gettime(2): the complement of the pid, and CPUCLOCK_SCHED.
 func cpuClock(pid int) int32 { return int32(^pid)<<3 | 2 }
 
-// cpuOf is the processor time that a process has used, to the nanosecond.
-func cpuOf(pid int) (time.Duration, error) {
+// CPU is the processor time that a process has used, to the nanosecond.
+func CPU(pid int) (time.Duration, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(cpuClock(pid), &t); err != nil {
 		return 0, fmt.Errorf("read the processor time of process %d: %w", pid, err)
@@ -31,9 +32,9 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// busy is the processor time that the whole machine has used, what was stolen from it included.
+// Busy is the processor time that the whole machine has used, what was stolen from it included.
 // proc_stat(5) counts in hundredths of a second.
-func busy() (time.Duration, error) {
+func Busy() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
@@ -57,18 +58,19 @@ func busy() (time.Duration, error) {
 	return time.Duration(total) * 10 * time.Millisecond, nil
 }
 
-// memory of a process, in bytes.
-type memory struct {
+// Memory of a process, in bytes.
+type Memory struct {
 	// Peak is the most that was ever resident, Resident what is now.
 	Peak, Resident int64
 }
 
-func memoryOf(pid int) (memory, error) {
+// MemoryOf is what a process uses now, and used at most.
+func MemoryOf(pid int) (Memory, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return memory{}, err
+		return Memory{}, err
 	}
-	var m memory
+	var m Memory
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
 		key, value, _ := strings.Cut(lines.Text(), ":")
 		var into *int64
@@ -82,15 +84,15 @@ func memoryOf(pid int) (memory, error) {
 		}
 		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 		if err != nil {
-			return memory{}, fmt.Errorf("/proc/%d/status: %s: %w", pid, key, err)
+			return Memory{}, fmt.Errorf("/proc/%d/status: %s: %w", pid, key, err)
 		}
 		*into = kib << 10
 	}
 	return m, nil
 }
 
-// child is the process of that name that this one started.
-func child(name string) (int, error) {
+// Child is the process of that name that this one started.
+func Child(name string) (int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
@@ -110,8 +112,8 @@ func child(name string) (int, error) {
 	return 0, fmt.Errorf("no process %q was started from here", name)
 }
 
-// machine is where the figures come from.
-type machine struct {
+// Machine is where the figures come from.
+type Machine struct {
 	Processor, Kernel, Go string
 	Processors            int
 	MemoryBytes           int64
@@ -119,8 +121,9 @@ type machine struct {
 	Load string
 }
 
-func machineHere() machine {
-	m := machine{Go: runtime.Version(), Processors: runtime.NumCPU(), Processor: runtime.GOARCH}
+// Here is the machine that this runs on.
+func Here() Machine {
+	m := Machine{Go: runtime.Version(), Processors: runtime.NumCPU(), Processor: runtime.GOARCH}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, after, ok := strings.Cut(string(b), "model name"); ok {
 			line, _, _ := strings.Cut(after, "\n")
