@@ -6,7 +6,7 @@
 // input, a pure function decides, and what differs is written.
 //
 //	setup.go         options, and what is watched
-//	cache.go         what of a pod is kept in memory
+//	cache.go         what of the rest is kept in memory
 //	gather.go        reads what the parts of the installation say into one input
 //
 // The status of policies, of which internal/ledger counts the pods:

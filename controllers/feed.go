@@ -8,7 +8,6 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -79,7 +78,7 @@ func (f *feed) handler(kind string, e entry, wakes predicate.Predicate) handler.
 }
 
 func podEntry(books *ledger.Ledger, o client.Object, gone bool) {
-	pod, ok := o.(*corev1.Pod)
+	pod, ok := o.(*ledger.Pod)
 	switch {
 	case gone || !ok:
 		books.DeletePod(client.ObjectKeyFromObject(o))

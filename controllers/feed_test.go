@@ -37,15 +37,15 @@ func TestTheBooksAreToldHowThingsAreAndNotHowTheyWere(t *testing.T) {
 	pods := w.handler("Pod", podEntry, podChanged)
 	pod, recreated := running("a", time.Hour), running("a", time.Minute)
 	recreated.UID = "another"
-	pods.Create(ctx, event.CreateEvent{Object: &pod}, w.queue)
-	pods.Delete(ctx, event.DeleteEvent{Object: &pod}, w.queue)
-	pods.Create(ctx, event.CreateEvent{Object: &recreated}, w.queue)
+	pods.Create(ctx, event.CreateEvent{Object: ledger.Keep(pod.DeepCopy())}, w.queue)
+	pods.Delete(ctx, event.DeleteEvent{Object: ledger.Keep(pod.DeepCopy())}, w.queue)
+	pods.Create(ctx, event.CreateEvent{Object: ledger.Keep(recreated.DeepCopy())}, w.queue)
 	books := ledger.New(now)
 	w.tell(books)
 	g.Expect(books.Len()).To(Equal(1))
 	g.Expect(books.Exists("another")).To(BeTrue())
 
-	pods.Delete(ctx, event.DeleteEvent{Object: &recreated}, w.queue)
+	pods.Delete(ctx, event.DeleteEvent{Object: ledger.Keep(recreated.DeepCopy())}, w.queue)
 	w.tell(books)
 	g.Expect(books.Len()).To(BeZero())
 }
@@ -67,7 +67,7 @@ func TestEveryKindIsEnteredForWhatItIs(t *testing.T) {
 	all := predicate.Funcs{}
 	namespaces, reports, leases := w.handler("Namespace", namespaceEntry, all), w.handler("NodeIsolationReport", reportEntry, all), w.handler("Lease", agentEntry, all)
 
-	w.handler("Pod", podEntry, all).Create(ctx, event.CreateEvent{Object: &pod}, w.queue)
+	w.handler("Pod", podEntry, all).Create(ctx, event.CreateEvent{Object: ledger.Keep(pod.DeepCopy())}, w.queue)
 	namespaces.Create(ctx, event.CreateEvent{Object: &shop}, w.queue)
 	reports.Create(ctx, event.CreateEvent{Object: node}, w.queue)
 	g.Expect(counts()).To(Equal(v1alpha1.PodCounts{Matched: 1, Unverified: 1}))

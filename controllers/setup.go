@@ -49,7 +49,7 @@ type Options struct {
 }
 
 // Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
-// of Pods should be a [PodCache], those of ValidatingAdmissionPolicies and their bindings a
+// of Pods is a [podcache.Options], those of ValidatingAdmissionPolicies and their bindings a
 // [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
@@ -134,11 +134,11 @@ var (
 // podChanged lets pass what changes a judgement. What the cache keeps of a pod is little more than
 // what is judged; its readiness, for one, is not in there.
 var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, ok := e.ObjectOld.(*corev1.Pod)
+	before, ok := e.ObjectOld.(*ledger.Pod)
 	if !ok {
 		return true
 	}
-	now, ok := e.ObjectNew.(*corev1.Pod)
+	now, ok := e.ObjectNew.(*ledger.Pod)
 	return !ok || !ledger.Same(before, now)
 }}
 

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 func TestARenewalInTimeIsNoNews(t *testing.T) {
@@ -64,10 +65,7 @@ func TestWhatIsNotJudgedOfAPodIsNoNews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before, now := running("a", time.Hour), running("a", time.Hour)
 			test.change(&now)
-			for _, p := range []*corev1.Pod{&before, &now} {
-				_, _ = PodCache().Transform(p)
-			}
-			NewWithT(t).Expect(podChanged.Update(event.UpdateEvent{ObjectOld: &before, ObjectNew: &now})).To(Equal(test.news))
+			NewWithT(t).Expect(podChanged.Update(event.UpdateEvent{ObjectOld: ledger.Keep(&before), ObjectNew: ledger.Keep(&now)})).To(Equal(test.news))
 		})
 	}
 }

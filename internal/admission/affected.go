@@ -18,6 +18,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 const (
@@ -30,8 +31,10 @@ const (
 
 // population is where the pods are that exist.
 type population struct {
-	// cached knows pods and namespaces.
+	// cached knows namespaces.
 	cached client.Reader
+	// pods are all that there are.
+	pods func(context.Context) ([]*ledger.Pod, error)
 	// excluded are the namespaces that admission leaves alone.
 	excluded []string
 }
@@ -59,12 +62,13 @@ type violators struct {
 // told of: nothing happens to them at admission until they are created again.
 func (p *population) affected(ctx context.Context, old, policy *isolation.Policy, now time.Time) ([]string, error) {
 	var namespaces corev1.NamespaceList
-	var pods corev1.PodList
 	// Nothing here is written to.
-	for _, list := range []client.ObjectList{&namespaces, &pods} {
-		if err := p.cached.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			return nil, fmt.Errorf("list %T from the cache: %w", list, err)
-		}
+	if err := p.cached.List(ctx, &namespaces, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list namespaces from the cache: %w", err)
+	}
+	pods, err := p.pods(ctx)
+	if err != nil {
+		return nil, err
 	}
 	sets := make(map[string]labels.Set, len(namespaces.Items))
 	for i := range namespaces.Items {
@@ -75,16 +79,15 @@ func (p *population) affected(ctx context.Context, old, policy *isolation.Policy
 		old = nil
 	}
 	found := map[owner]*violators{}
-	for i := range pods.Items {
+	for i, pod := range pods {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%d of %d pods judged: %w", i, len(pods.Items), ctx.Err())
+			return nil, fmt.Errorf("%d of %d pods judged: %w", i, len(pods), ctx.Err())
 		}
-		pod := &pods.Items[i]
-		if isolation.Ended(pod) || slices.Contains(p.excluded, pod.Namespace) {
+		if pod.Ended() || slices.Contains(p.excluded, pod.Namespace) {
 			continue
 		}
 		set, known := sets[pod.Namespace]
-		s := isolation.NewSubject(pod, set)
+		s := pod.Subject(set)
 		s.NamespaceUnknown = !known
 		s.Created = now // as it would be judged if it were created again
 		if wrong := newly(old, policy, s); len(wrong) > 0 {
@@ -118,7 +121,7 @@ func note(found map[owner]*violators, o owner, wrong []isolation.Violation) {
 }
 
 // ownerOf is what a pod belongs to; a pod that belongs to nothing is its own.
-func ownerOf(pod *corev1.Pod) owner {
+func ownerOf(pod *ledger.Pod) owner {
 	c := metav1.GetControllerOfNoCopy(pod)
 	if c == nil {
 		return owner{"Pod", pod.Namespace, pod.Name}

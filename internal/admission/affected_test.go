@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // inhabited is a cluster with pods, in namespaces without labels.
@@ -28,15 +29,20 @@ type inhabited struct {
 }
 
 func (c inhabited) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
-	switch list := list.(type) {
-	case *corev1.NamespaceList:
+	if list, ok := list.(*corev1.NamespaceList); ok {
 		for _, name := range []string{"shop", "kube-system"} {
 			list.Items = append(list.Items, corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		}
-	case *corev1.PodList:
-		list.Items = c.pods
 	}
 	return c.err
+}
+
+func (c inhabited) all(context.Context) ([]*ledger.Pod, error) {
+	out := make([]*ledger.Pod, len(c.pods))
+	for i := range c.pods {
+		out[i] = ledger.Keep(c.pods[i].DeepCopy())
+	}
+	return out, c.err
 }
 
 // running is a pod in shop that belongs to something.
@@ -52,7 +58,7 @@ func hashed(hash string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Labels = map[string]string{"pod-template-hash": hash} }
 }
 
-func updating(t *testing.T, cached client.Reader, old, policy *v1alpha1.IsolationPolicy) []string {
+func updating(t *testing.T, cached populated, old, policy *v1alpha1.IsolationPolicy) []string {
 	t.Helper()
 	r := admissionv1.AdmissionRequest{
 		UID: "1", Operation: admissionv1.Create, Object: raw(t, policy),
@@ -167,7 +173,8 @@ func TestAPolicyIsAcceptedIfPodsCannotBeReadInTime(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	pods := population{cached: inhabited{pods: []corev1.Pod{running("DaemonSet", "d", hostPID)}}}
+	cluster := inhabited{pods: []corev1.Pod{running("DaemonSet", "d", hostPID)}}
+	pods := population{cached: cluster, pods: cluster.all}
 	_, err := pods.affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny)), today)
 	g.Expect(err).To(MatchError(context.Canceled))
 }
@@ -179,7 +186,7 @@ func TestThousandsOfPodsAreJudgedWithinTheTimeOfARequest(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	told, err := (&population{cached: inhabited{pods: pods}}).affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny, everyPortal)), today)
+	told, err := (&population{cached: inhabited{}, pods: inhabited{pods: pods}.all}).affected(ctx, nil, compile(t, policyOf("p", v1alpha1.Deny, everyPortal)), today)
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(told[0]).To(HavePrefix("bulkhead: 10000 pods of 100 owners"))

@@ -17,12 +17,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
-func policiesOf(cached client.Reader) *policyHandler {
+// populated is a cluster whose pods are known.
+type populated interface {
+	client.Reader
+	all(context.Context) ([]*ledger.Pod, error)
+}
+
+func policiesOf(cached populated) *policyHandler {
 	return &policyHandler{
 		clock: clocktesting.NewFakePassiveClock(today), log: logr.Discard(),
-		expressible: func(*v1alpha1.IsolationPolicy) error { return nil }, pods: population{cached: cached},
+		expressible: func(*v1alpha1.IsolationPolicy) error { return nil }, pods: population{cached: cached, pods: cached.all},
 	}
 }
 
@@ -166,5 +173,7 @@ func TestCaveatsAreBounded(t *testing.T) {
 
 // nobody is a cluster without pods.
 type nobody struct{ client.Reader }
+
+func (nobody) all(context.Context) ([]*ledger.Pod, error) { return nil, nil }
 
 func (nobody) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }

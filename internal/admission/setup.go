@@ -4,6 +4,7 @@ package admission
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,8 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 	"github.com/bulkhead-dev/bulkhead/internal/vap"
 )
 
@@ -120,7 +123,10 @@ func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instrumen
 				_, err := vap.Compile(p, vap.Options{ExcludedNamespaces: o.ExcludedNamespaces})
 				return err
 			},
-			pods: population{cached: mgr.GetCache(), excluded: o.ExcludedNamespaces},
+			pods: population{
+				cached: mgr.GetCache(), excluded: o.ExcludedNamespaces,
+				pods: func(ctx context.Context) ([]*ledger.Pod, error) { return podcache.List(ctx, mgr.GetCache()) },
+			},
 		}},
 	} {
 		e.limits, e.metrics, e.log, e.ending = newLimits(), metrics, log, o.Ending

@@ -27,6 +27,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 )
 
 const (
@@ -122,7 +123,7 @@ func (o *managerOptions) cache() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:    controllers.PodCache(),
+			&corev1.Pod{}:    podcache.Options(),
 			&corev1.Secret{}: admission.SecretCache(o.namespace),
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}:   controllers.WebhookConfigurationCache(),
 			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        controllers.GeneratedCache(),

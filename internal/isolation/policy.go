@@ -119,10 +119,13 @@ func (p *Policy) Matches(s *Subject) bool {
 	if s.Selection != "" && s.Selection == p.Selection {
 		return true
 	}
-	if p.NamespaceSelector != nil && !s.NamespaceUnknown && !p.NamespaceSelector.Matches(s.NamespaceLabels) {
-		return false
-	}
-	return p.PodSelector == nil || p.PodSelector.Matches(s.Labels)
+	return p.MatchesNamespace(s.NamespaceLabels, !s.NamespaceUnknown) && (p.PodSelector == nil || p.PodSelector.Matches(s.Labels))
+}
+
+// MatchesNamespace tells whether the policy may speak of pods in a namespace of these labels, if they are
+// known.
+func (p *Policy) MatchesNamespace(set labels.Set, known bool) bool {
+	return p.NamespaceSelector == nil || !known || p.NamespaceSelector.Matches(set)
 }
 
 // covers tells whether the exemption is for the scope; expired is set if only its end is in the way.

@@ -46,8 +46,11 @@ func NewSubject(pod *corev1.Pod, namespaceLabels map[string]string) *Subject {
 
 // Ended tells whether a pod's containers are gone for good. A pod that is being deleted has not ended:
 // its processes are still there.
-func Ended(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+func Ended(pod *corev1.Pod) bool { return EndedIn(pod.Status.Phase) }
+
+// EndedIn is [Ended] of a pod in that phase.
+func EndedIn(phase corev1.PodPhase) bool {
+	return phase == corev1.PodSucceeded || phase == corev1.PodFailed
 }
 
 // serviceAccount is what the API server makes of both fields; the former name of the field fills in

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
@@ -61,9 +62,9 @@ func BenchmarkOnePod(b *testing.B) {
 			b.ResetTimer()
 			for i := range b.N {
 				if i%2 == 0 {
-					l.SetPod(&other)
+					l.SetPod(ledger.Keep(other.DeepCopy()))
 				} else {
-					l.SetPod(&one)
+					l.SetPod(ledger.Keep(one.DeepCopy()))
 				}
 				for i := range policies {
 					l.Standing(policies[i].UID)

@@ -9,7 +9,7 @@
 // test holds it to that.
 //
 //	ledger.go    what it is told, and what it keeps
-//	strip.go     what of a pod is kept
+//	keep.go      what of a pod is kept
 //	pod.go       a pod, and the mark that each policy leaves on it
 //	running.go   since when a pod runs
 //	node.go      what a node's report says of a pod, and whether it counts

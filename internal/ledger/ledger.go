@@ -8,13 +8,10 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Ledger is the books on one cluster. Objects that it is handed are kept and never written to.
@@ -25,8 +22,9 @@ type Ledger struct {
 	named      map[types.NamespacedName]*pod
 	namespaces map[string]*namespace
 	nodes      map[string]*node
-	// policies in the order in which they came; so are the marks of each pod.
+	// policies in the order in which they came; so are the marks of each pod. came is how many there were.
 	policies []*policy
+	came     int
 	// ordered are the pods by namespace and name, among them some that are gone; joined are those that
 	// are not in there yet.
 	ordered, joined []*pod
@@ -39,6 +37,8 @@ type namespace struct {
 	// known is set if the labels are.
 	known bool
 	pods  map[*pod]struct{}
+	// policies that may speak of the pods; nil if that is to be found out.
+	policies []*policy
 }
 
 // New is a ledger that knows nothing yet, at some moment.
@@ -53,14 +53,14 @@ func New(now time.Time) *Ledger {
 }
 
 // SetPod tells of a pod as it is now. One of the same name that was another is gone.
-func (l *Ledger) SetPod(p *corev1.Pod) {
+func (l *Ledger) SetPod(p *Pod) {
 	name := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
 	known := l.named[name]
-	if known != nil && (known.UID != p.UID || isolation.Ended(p)) {
+	if known != nil && (known.UID != p.UID || p.Ended()) {
 		l.drop(known)
 		known = nil
 	}
-	if isolation.Ended(p) {
+	if p.Ended() {
 		return
 	}
 	if known == nil {
@@ -76,14 +76,6 @@ func (l *Ledger) SetPod(p *corev1.Pod) {
 	l.judge(known)
 }
 
-// Same tells whether nothing that is judged changed between two states of a pod, as [Strip] leaves it.
-func Same(before, now *corev1.Pod) bool {
-	return before.UID == now.UID &&
-		equality.Semantic.DeepEqual(before.Labels, now.Labels) &&
-		equality.Semantic.DeepEqual(before.Spec, now.Spec) &&
-		equality.Semantic.DeepEqual(before.Status, now.Status)
-}
-
 // DeletePod tells that there is no pod of that name.
 func (l *Ledger) DeletePod(name types.NamespacedName) {
 	if known := l.named[name]; known != nil {
@@ -92,7 +84,7 @@ func (l *Ledger) DeletePod(name types.NamespacedName) {
 }
 
 // admit takes up a pod that was not known.
-func (l *Ledger) admit(p *corev1.Pod) *pod {
+func (l *Ledger) admit(p *Pod) *pod {
 	known := &pod{Pod: p}
 	l.pods[p.UID] = known
 	l.named[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = known
@@ -130,7 +122,7 @@ func (l *Ledger) SetNamespace(name string, labels map[string]string) {
 	if n.known && maps.Equal(n.labels, labels) {
 		return
 	}
-	n.labels, n.known = labels, true
+	n.labels, n.known, n.policies = labels, true, nil
 	l.judgeAll(n.pods)
 }
 
@@ -143,7 +135,7 @@ func (l *Ledger) DeleteNamespace(name string) {
 	case len(n.pods) == 0:
 		delete(l.namespaces, name)
 	case n.known:
-		n.labels, n.known = nil, false
+		n.labels, n.known, n.policies = nil, false, nil
 		l.judgeAll(n.pods)
 	}
 }
@@ -182,22 +174,42 @@ func (l *Ledger) policy(uid types.UID) *policy {
 
 // join judges every pod by a policy that was not known.
 func (l *Ledger) join(api *v1alpha1.IsolationPolicy) {
-	p := newPolicy(api)
+	l.came++
+	p := newPolicy(api, l.came)
 	l.policies = append(l.policies, p)
 	p.waitForExemptions(l)
-	if p.err != nil {
-		return
-	}
-	for _, pod := range l.pods {
-		if m, ok := l.mark(pod, p); ok {
-			p.count(pod, &m, 1)
-			pod.marks = append(pod.marks, m)
+	for _, n := range l.namespaces {
+		n.policies = nil
+		if !p.concerns(n) {
+			continue
+		}
+		for pod := range n.pods {
+			if m, ok := p.mark(pod, pod.subject(), pod.sight()); ok {
+				p.count(pod, &m, 1)
+				pod.marks = append(pod.marks, m)
+			}
 		}
 	}
 }
 
+// concerning are the policies that may speak of pods in a namespace.
+func (l *Ledger) concerning(n *namespace) []*policy {
+	if n.policies == nil {
+		n.policies = make([]*policy, 0, len(l.policies))
+		for _, p := range l.policies {
+			if p.concerns(n) {
+				n.policies = append(n.policies, p)
+			}
+		}
+	}
+	return n.policies
+}
+
 // erase takes what a policy said from every pod.
 func (l *Ledger) erase(p *policy) {
+	for _, n := range l.namespaces {
+		n.policies = nil
+	}
 	for _, pod := range l.pods {
 		pod.marks = slices.DeleteFunc(pod.marks, func(m mark) bool { return m.policy == p })
 	}

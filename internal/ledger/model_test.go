@@ -94,7 +94,7 @@ func (m *model) changePod() string {
 		m.evolve(&pod)
 	}
 	m.pods[key] = pod
-	m.ledger.SetPod(&pod)
+	m.ledger.SetPod(ledger.Keep(pod.DeepCopy()))
 	return "set pod " + key
 }
 

@@ -145,7 +145,7 @@ func (n *node) stateAt(now time.Time) state {
 // SightOf is what a node's report says of a pod that the API places there, if its agent was alive then:
 // renewed is when it last said so, zero if it never did. report may be nil.
 func SightOf(on *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now time.Time) isolation.Sight {
-	p := &pod{Pod: on}
+	p := &pod{Pod: &Pod{ObjectMeta: metav1.ObjectMeta{UID: on.UID}}}
 	if on.Spec.NodeName != "" {
 		p.node = &node{name: on.Spec.NodeName, report: report, renewed: renewed}
 		p.node.state = p.node.stateAt(now)

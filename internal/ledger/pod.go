@@ -5,23 +5,21 @@ package ledger
 import (
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // pod is one that has not ended, with a mark of each policy that matches it.
 type pod struct {
-	*corev1.Pod
+	*Pod
 	namespace *namespace
 	// node where it is; nil if it is on none yet.
 	node  *node
 	marks []mark
-	// since when it runs; meaningful only if running. settled is set once that is long enough ago.
-	since            time.Time
-	running, settled bool
-	gone             bool
+	// awaited is the moment for which an alarm is set; settled is set once the pod has been running for
+	// long enough.
+	awaited       time.Time
+	settled, gone bool
 }
 
 // mark is what is kept of what one policy says of one pod.
@@ -47,13 +45,13 @@ func (m *mark) young() bool    { return m.running && !m.settled && !m.breached()
 
 // place puts a pod onto its node.
 func (l *Ledger) place(p *pod) {
-	if p.node != nil && p.node.name == p.Spec.NodeName {
+	if p.node != nil && p.node.name == p.Node {
 		return
 	}
 	// The policies count nodes, too.
 	l.unmark(p)
 	l.leave(p)
-	if name := p.Spec.NodeName; name != "" {
+	if name := p.Node; name != "" {
 		p.node = l.node(name)
 		p.node.pods[p] = struct{}{}
 		p.node.waitForSilence(l)
@@ -70,19 +68,18 @@ func (l *Ledger) leave(p *pod) {
 	p.node = nil
 }
 
-// follow sees since when a pod runs, and waits until it has settled.
+// follow waits until a pod has settled.
 func (l *Ledger) follow(p *pod) {
-	since, running := runningSince(p.Pod)
-	awaited := p.running && p.since.Equal(since)
-	if running && !awaited && l.now.Before(since.Add(settling)) {
-		l.alarms.at(since.Add(settling), func() { l.settle(p) })
+	at := p.Since.Add(settling)
+	p.settled = p.Running() && !l.now.Before(at)
+	if p.Running() && !p.settled && !p.awaited.Equal(at) {
+		p.awaited = at
+		l.alarms.at(at, func() { l.settle(p) })
 	}
-	p.since, p.running = since, running
-	p.settled = running && !l.now.Before(since.Add(settling))
 }
 
 func (l *Ledger) settle(p *pod) {
-	if !p.gone && p.running && !p.settled && !l.now.Before(p.since.Add(settling)) {
+	if !p.gone && p.Running() && !p.settled && !l.now.Before(p.Since.Add(settling)) {
 		p.settled = true
 		l.judge(p)
 	}
@@ -92,25 +89,30 @@ func (l *Ledger) settle(p *pod) {
 func (l *Ledger) judge(p *pod) {
 	former := p.marks
 	p.marks = make([]mark, 0, len(former))
-	for _, policy := range l.policies {
-		var before *mark
+	subject, sight := p.subject(), p.sight()
+	for _, policy := range l.concerning(p.namespace) {
+		for len(former) > 0 && former[0].policy.place < policy.place {
+			former[0].policy.count(p, &former[0], -1)
+			former = former[1:]
+		}
+		now, matches := policy.mark(p, subject, sight)
+		if matches {
+			p.marks = append(p.marks, now)
+		}
 		if len(former) > 0 && former[0].policy == policy {
-			before, former = &former[0], former[1:]
-		}
-		var now *mark
-		if m, ok := l.mark(p, policy); ok {
-			p.marks = append(p.marks, m)
-			now = &m
-		}
-		if before != nil && now != nil && *before == *now && now.findings == 0 {
-			continue
-		}
-		if before != nil {
+			before := &former[0]
+			former = former[1:]
+			if matches && *before == now && now.findings == 0 {
+				continue
+			}
 			policy.count(p, before, -1)
 		}
-		if now != nil {
-			policy.count(p, now, 1)
+		if matches {
+			policy.count(p, &now, 1)
 		}
+	}
+	for i := range former {
+		former[i].policy.count(p, &former[i], -1)
 	}
 }
 
@@ -123,23 +125,20 @@ func (l *Ledger) unmark(p *pod) {
 }
 
 // mark is what a policy says of a pod; ok is false if it does not match.
-func (l *Ledger) mark(p *pod, policy *policy) (m mark, ok bool) {
-	if policy.err != nil {
-		return mark{}, false
-	}
-	a := l.assess(p, policy)
+func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sight) (m mark, ok bool) {
+	a := p.compiled.Assess(subject, sight)
 	if a.Class == isolation.Unmatched {
 		return mark{}, false
 	}
 	m = mark{
-		policy: policy, findings: uint32(len(a.Findings)), class: a.Class,
-		verified: a.Verified, running: p.running, settled: p.settled,
+		policy: p, findings: uint32(len(a.Findings)), class: a.Class,
+		verified: a.Verified, running: pod.Running(), settled: pod.settled,
 	}
 	for i := range a.Findings {
 		m.kinds |= 1 << isolation.Severity(a.Findings[i].Kind)
 	}
-	for i, e := 0, a.Exempt; i < len(policy.api.Spec.Exemptions) && len(e) > 0; i++ {
-		if policy.api.Spec.Exemptions[i].Name == e[0] {
+	for i, e := 0, a.Exempt; i < len(p.api.Spec.Exemptions) && len(e) > 0; i++ {
+		if p.api.Spec.Exemptions[i].Name == e[0] {
 			m.exempt |= 1 << i
 			e = e[1:]
 		}
@@ -147,11 +146,11 @@ func (l *Ledger) mark(p *pod, policy *policy) (m mark, ok bool) {
 	return m, true
 }
 
-// assess is all that a policy says of a pod.
-func (l *Ledger) assess(p *pod, policy *policy) isolation.Assessment {
-	subject := isolation.NewSubject(p.Pod, p.namespace.labels)
-	subject.NamespaceUnknown = !p.namespace.known
-	return policy.compiled.Assess(subject, p.sight())
+// subject is the pod as policies judge it.
+func (p *pod) subject() *isolation.Subject {
+	s := p.Subject(p.namespace.labels)
+	s.NamespaceUnknown = !p.namespace.known
+	return s
 }
 
 // sight is what is seen of a pod.
@@ -163,10 +162,10 @@ func (p *pod) sight() isolation.Sight {
 }
 
 // findings are those of a pod, with its name and place.
-func (l *Ledger) findings(p *pod, policy *policy) []v1alpha1.PolicyFinding {
-	out := l.assess(p, policy).Findings
+func (p *pod) findings(policy *policy) []v1alpha1.PolicyFinding {
+	out := policy.compiled.Assess(p.subject(), p.sight()).Findings
 	for i := range out {
-		out[i].Namespace, out[i].Pod, out[i].UID, out[i].Node = p.Namespace, p.Name, p.UID, p.Spec.NodeName
+		out[i].Namespace, out[i].Pod, out[i].UID, out[i].Node = p.Namespace, p.Name, p.UID, p.Node
 	}
 	return out
 }

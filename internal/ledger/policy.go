@@ -15,7 +15,9 @@ const ranks = 10
 // policy is one policy with the sum of what it says of pods. A policy that does not compile (err) says
 // nothing of any.
 type policy struct {
-	api      *v1alpha1.IsolationPolicy
+	api *v1alpha1.IsolationPolicy
+	// place among those that came.
+	place    int
 	compiled *isolation.Policy
 	err      error
 
@@ -34,10 +36,15 @@ type policy struct {
 	standing *Standing
 }
 
-func newPolicy(api *v1alpha1.IsolationPolicy) *policy {
-	p := &policy{api: api, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32)}
+func newPolicy(api *v1alpha1.IsolationPolicy, place int) *policy {
+	p := &policy{api: api, place: place, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32)}
 	p.compiled, p.err = isolation.Compile(api)
 	return p
+}
+
+// concerns tells whether the policy may speak of pods in a namespace.
+func (p *policy) concerns(n *namespace) bool {
+	return p.err == nil && p.compiled.MatchesNamespace(n.labels, n.known)
 }
 
 // count adds a pod that has this mark to the sums, or takes it off them: by is 1 or -1.

@@ -50,7 +50,7 @@ func (s *Scene) Ledger(now time.Time, policies ...v1alpha1.IsolationPolicy) *led
 		l.SetAgent(name, at)
 	}
 	for i := range s.Pods {
-		l.SetPod(&s.Pods[i])
+		l.SetPod(ledger.Keep(s.Pods[i].DeepCopy()))
 	}
 	l.SetPolicies(policies)
 	return l

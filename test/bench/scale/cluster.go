@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -48,6 +50,7 @@ type cluster struct {
 // fills the cluster.
 func startCluster(ctx context.Context, w *world, dir string) (*cluster, error) {
 	c := &cluster{world: w, dir: dir, failed: make(chan error, 1)}
+	ctrl.SetLogger(logr.Discard())
 	var environment *envtest.Environment
 	var err error
 	c.server, err = apiserver.Start(func(e *envtest.Environment) {

@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -156,13 +157,17 @@ func (c *cluster) until(ctx context.Context, since time.Time, wanted map[string]
 func (c *cluster) editPolicy(ctx context.Context, m *measurement, wanted map[string]v1alpha1.PodCounts) error {
 	const name = "everybody-49"
 	edit := func(portal *v1alpha1.HostPathsPortal, want v1alpha1.PodCounts) error {
-		var p v1alpha1.IsolationPolicy
-		if err := c.server.Client.Get(ctx, client.ObjectKey{Name: name}, &p); err != nil {
-			return err
-		}
-		p.Spec.Portals.HostPaths = portal
-		began := time.Now()
-		if err := c.server.Client.Update(ctx, &p); err != nil {
+		var began time.Time
+		// The manager may write the status at the same moment.
+		if err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			var p v1alpha1.IsolationPolicy
+			if err := c.server.Client.Get(ctx, client.ObjectKey{Name: name}, &p); err != nil {
+				return err
+			}
+			p.Spec.Portals.HostPaths = portal
+			began = time.Now()
+			return c.server.Client.Update(ctx, &p)
+		}); err != nil {
 			return fmt.Errorf("edit IsolationPolicy %s: %w", name, err)
 		}
 		wanted[name] = want

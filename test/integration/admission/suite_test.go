@@ -29,6 +29,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
@@ -109,8 +110,10 @@ func startManager(ctx context.Context, name string, ending <-chan struct{}) repl
 		webhook: fmt.Sprintf("localhost:%d", port), health: fmt.Sprintf("localhost:%d", healthPort),
 	}
 	mgr, err := ctrl.NewManager(server.AsManager(), ctrl.Options{
-		Scheme:                  admin.Scheme(),
-		Cache:                   cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: admission.SecretCache(v1alpha1.InstallNamespace)}},
+		Scheme: admin.Scheme(),
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: podcache.Options(), &corev1.Secret{}: admission.SecretCache(v1alpha1.InstallNamespace),
+		}},
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:  r.health,
 		LeaderElection:          true,

@@ -24,6 +24,7 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
@@ -56,7 +57,7 @@ func start() (stop func()) {
 	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
 		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                controllers.PodCache(),
+			&corev1.Pod{}:                podcache.Options(),
 			&corev1.Secret{}:             here,
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,

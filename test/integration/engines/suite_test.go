@@ -28,6 +28,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/controllers"
 	"github.com/bulkhead-dev/bulkhead/internal/admission"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 	"github.com/bulkhead-dev/bulkhead/test/apiserver"
 )
 
@@ -80,7 +81,7 @@ func start(ctx context.Context, name string) *running {
 	mgr, err := ctrl.NewManager(server.AsManager(), ctrl.Options{
 		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                controllers.PodCache(),
+			&corev1.Pod{}:                podcache.Options(),
 			&corev1.Secret{}:             admission.SecretCache(installed),
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,

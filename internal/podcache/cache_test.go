@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package podcache_test
 
 import (
 	"strings"
@@ -15,11 +15,14 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
+	"github.com/bulkhead-dev/bulkhead/internal/podcache"
 )
 
 // big is a pod that asks for everything, with much that says nothing about isolation.
 func big() *corev1.Pod {
-	pod := running("big", time.Hour)
+	pod := ledgertest.Running("big", time.Hour)
 	noise := strings.Repeat("x", 10_000)
 	pod.Annotations = map[string]string{"notes": noise, corev1.MirrorPodAnnotationKey: "abc"}
 	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: noise}}
@@ -47,29 +50,37 @@ func big() *corev1.Pod {
 	return &pod
 }
 
+// kept is what the cache keeps of a pod.
+func kept(t *testing.T, pod *corev1.Pod) *ledger.Pod {
+	t.Helper()
+	out, err := podcache.Options().Transform(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.(*ledger.Pod)
+}
+
 func TestWhatTheCacheKeepsOfAPodIsJudgedLikeThePod(t *testing.T) {
 	g := NewWithT(t)
-	p := demanding("all")
+	p := ledgertest.Demanding("all")
 	p.Spec.Isolation = &v1alpha1.Isolation{PID: "Container", Network: "Pod", IPC: "Pod", UTS: "Pod", User: "Pod", Cgroup: "Container"}
 	p.Spec.Portals = &v1alpha1.Portals{
 		Privileged: v1alpha1.PortalForbid, HostPaths: &v1alpha1.HostPathsPortal{}, HostPorts: &v1alpha1.HostPortsPortal{},
 	}
-	policy := mustCompile(p)
-	whole, stripped := big(), big()
-	_, err := PodCache().Transform(stripped)
-	g.Expect(err).NotTo(HaveOccurred())
+	policy := ledgertest.MustCompile(p)
+	whole, stripped := big(), kept(t, big())
 
 	before := policy.Judge(isolation.NewSubject(whole, nil)).Violations
-	g.Expect(before).To(HaveLen(len(policy.Judge(isolation.NewSubject(stripped, nil)).Violations)))
-	g.Expect(policy.Judge(isolation.NewSubject(stripped, nil)).Violations).To(Equal(before))
+	g.Expect(before).To(HaveLen(len(policy.Judge(stripped.Subject(nil)).Violations)))
+	g.Expect(policy.Judge(stripped.Subject(nil)).Violations).To(Equal(before))
 	g.Expect(len(before)).To(BeNumerically(">", 8))
-	g.Expect(stripped.Size()).To(BeNumerically("<", 700))
+	g.Expect(stripped.Spec.Size()).To(BeNumerically("<", 700))
 	g.Expect(stripped.Annotations).To(HaveKeyWithValue(corev1.MirrorPodAnnotationKey, "abc"))
 }
 
 func TestTheCacheTakesWhatIsNoPodAsItIs(t *testing.T) {
 	gone := cache.DeletedFinalStateUnknown{Key: "shop/a"}
-	out, err := PodCache().Transform(gone)
+	out, err := podcache.Options().Transform(gone)
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(out).To(Equal(gone))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package podcache_test
 
 import (
 	"testing"
@@ -15,11 +15,12 @@ import (
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
 // demandingEverything forbids every portal and demands every axis.
 func demandingEverything() v1alpha1.IsolationPolicy {
-	p := demanding("everything")
+	p := ledgertest.Demanding("everything")
 	p.Spec.Isolation = &v1alpha1.Isolation{
 		PID: "Container", Network: "Pod", IPC: "Pod", UTS: "Pod", Mount: "Container", User: "Pod", Cgroup: "Container",
 	}
@@ -40,7 +41,7 @@ func randomPods(seed int64) *randfill.Filler {
 			*q = *resource.NewQuantity(r.Int63n(100), resource.DecimalSI)
 		},
 		func(t *metav1.Time, r randfill.Continue) {
-			*t = metav1.NewTime(now.Add(time.Duration(r.Intn(100)) * time.Second))
+			*t = metav1.NewTime(ledgertest.Now.Add(time.Duration(r.Intn(100)) * time.Second))
 		},
 		func(f *metav1.FieldsV1, _ randfill.Continue) { *f = metav1.FieldsV1{} },
 		func(v *corev1.HostPathVolumeSource, r randfill.Continue) {
@@ -67,17 +68,15 @@ func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
 		Name: "e", Reason: "r", Namespaces: []string{"shop"}, ServiceAccounts: []string{"robot"},
 		Portals: &v1alpha1.ExemptPortals{HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/var", ReadOnly: true}}}},
 	}}
-	policy := mustCompile(p)
+	policy := ledgertest.MustCompile(p)
 	subjects := make(map[string]bool)
 	for range 1000 {
 		var whole corev1.Pod
 		fill.Fill(&whole)
 		whole.Namespace, whole.Spec.ServiceAccountName = "shop", "robot"
-		stripped := whole.DeepCopy()
-		_, err := PodCache().Transform(stripped)
-		g.Expect(err).NotTo(HaveOccurred())
+		stripped := kept(t, whole.DeepCopy())
 
-		before, after := policy.Judge(isolation.NewSubject(&whole, nil)), policy.Judge(isolation.NewSubject(stripped, nil))
+		before, after := policy.Judge(isolation.NewSubject(&whole, nil)), policy.Judge(stripped.Subject(nil))
 		g.Expect(after.Violations).To(Equal(before.Violations))
 		g.Expect(after.Exempt).To(Equal(before.Exempt))
 		g.Expect(metav1.GetControllerOf(stripped) == nil).To(Equal(metav1.GetControllerOf(&whole) == nil))
@@ -94,11 +93,9 @@ func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
 
 func TestTheCacheKeepsWhoMadeAPod(t *testing.T) {
 	g := NewWithT(t)
-	pod := running("a", 0)
+	pod := ledgertest.Running("a", 0)
 	controller := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u", Controller: ptr.To(true)}
 	pod.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "c"}, controller}
 	pod.OwnerReferences[1].BlockOwnerDeletion = ptr.To(true)
-	_, err := PodCache().Transform(&pod)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(pod.OwnerReferences).To(Equal([]metav1.OwnerReference{controller}))
+	g.Expect(kept(t, &pod).OwnerReferences).To(Equal([]metav1.OwnerReference{controller}))
 }

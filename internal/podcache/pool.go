@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package controllers
+package podcache
 
 import (
 	"crypto/sha256"
@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/lru"
+
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
 // templates is how many different specs, and sets of labels, are remembered. One that was forgotten is
@@ -23,21 +25,16 @@ type digest [sha256.Size]byte
 func newPool() *pool { return &pool{specs: lru.New(templates), labels: lru.New(templates)} }
 
 // share replaces what another pod has as well by what the other one has.
-func (p *pool) share(pod *corev1.Pod) {
-	node := pod.Spec.NodeName
-	pod.Spec.NodeName = ""
+func (p *pool) share(pod *ledger.Pod) {
 	// The encoding writes maps in order; so what is the same is written the same.
 	if b, err := pod.Spec.Marshal(); err == nil {
 		key := digest(sha256.Sum256(b))
 		if known, ok := p.specs.Get(key); ok {
-			pod.Spec = *known.(*corev1.PodSpec)
+			pod.Spec = known.(*corev1.PodSpec)
 		} else {
-			spec := pod.Spec
-			p.specs.Add(key, &spec)
+			p.specs.Add(key, pod.Spec)
 		}
 	}
-	pod.Spec.NodeName = node
-
 	key := digestOf(pod.Labels)
 	if known, ok := p.labels.Get(key); ok {
 		pod.Labels = known.(map[string]string)

@@ -3,22 +3,78 @@
 package ledger
 
 import (
+	"maps"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// Strip drops from a pod what says nothing about isolation, and keeps the rest: a field that a later
-// check reads must not be missing here and pass for want of being there. Pods are by far the most of
-// what is in the manager's memory.
-func Strip(pod *corev1.Pod) {
-	pod.ManagedFields = nil
-	pod.Finalizers = nil
-	pod.OwnerReferences = controllerOf(pod)
-	pod.Annotations = kept(pod.Annotations, corev1.MirrorPodAnnotationKey)
+// Pod is what is kept of a pod: what says something about isolation, and whose it is. A field that a
+// later check reads must not be missing here and pass for want of being there. Pods are by far the most
+// of what is in the manager's memory, where this stands in the place of a [corev1.Pod].
+type Pod struct {
+	metav1.ObjectMeta
+	// Spec without the node's name. Pods of one template may share it: it is not to be written to.
+	Spec *corev1.PodSpec
+	// Node where the pod is; empty if it is on none yet.
+	Node  string
+	Phase corev1.PodPhase
+	// Since when it runs; meaningful only if Running.
+	Since time.Time
+}
+
+// Keep makes of a pod what is kept of it. The pod is used up.
+func Keep(pod *corev1.Pod) *Pod {
+	out := &Pod{Node: pod.Spec.NodeName, Phase: pod.Status.Phase, Spec: &corev1.PodSpec{}}
+	out.Since, _ = runningSince(pod)
+	pod.Spec.NodeName = ""
 	stripSpec(&pod.Spec)
-	pod.Status = strippedStatus(pod)
+	*out.Spec = pod.Spec
+	m := &pod.ObjectMeta
+	out.ObjectMeta = metav1.ObjectMeta{
+		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels,
+		Annotations: kept(m.Annotations, corev1.MirrorPodAnnotationKey), OwnerReferences: controllerOf(pod),
+	}
+	return out
+}
+
+// Running tells whether the pod runs.
+func (p *Pod) Running() bool { return p.Phase == corev1.PodRunning }
+
+// Ended tells whether its containers are gone for good.
+func (p *Pod) Ended() bool { return isolation.EndedIn(p.Phase) }
+
+// Subject is the pod as a subject of policies.
+func (p *Pod) Subject(namespaceLabels map[string]string) *isolation.Subject {
+	return &isolation.Subject{
+		Namespace: p.Namespace, NamespaceLabels: namespaceLabels,
+		Labels: p.Labels, Spec: p.Spec, Created: p.CreationTimestamp.Time, Path: "spec",
+	}
+}
+
+// Same tells whether nothing that is judged changed between two states of a pod.
+func Same(before, now *Pod) bool {
+	return before.UID == now.UID && before.Node == now.Node && before.Phase == now.Phase && before.Since.Equal(now.Since) &&
+		maps.Equal(before.Labels, now.Labels) &&
+		(before.Spec == now.Spec || equality.Semantic.DeepEqual(before.Spec, now.Spec))
+}
+
+// GetObjectKind says nothing: the type alone tells what it is.
+func (p *Pod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject copies everything but the spec, which nobody may write to.
+func (p *Pod) DeepCopyObject() runtime.Object {
+	out := *p
+	p.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	return &out
 }
 
 // controllerOf keeps the owner that made the pod: pods are told of by it.
@@ -132,14 +188,4 @@ func stripVolume(v *corev1.VolumeSource) {
 	if v.DownwardAPI != nil {
 		v.DownwardAPI = &corev1.DownwardAPIVolumeSource{}
 	}
-}
-
-// strippedStatus keeps the phase, and since when the pod runs in the place of when the kubelet took it:
-// [runningSince] finds the same in it, and there is no container left to tell otherwise.
-func strippedStatus(pod *corev1.Pod) corev1.PodStatus {
-	out := corev1.PodStatus{Phase: pod.Status.Phase}
-	if since, running := runningSince(pod); running {
-		out.StartTime = &metav1.Time{Time: since}
-	}
-	return out
 }
