@@ -85,7 +85,7 @@ func (w *world) pod(i int) *corev1.Pod {
 			}},
 			ManagedFields: []metav1.ManagedFieldsEntry{{
 				Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-				FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{` + strings.Repeat(`"f:annotations":{".":{}},`, 50) + `"f:x":{}}}`)},
+				FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{` + strings.Repeat(`"f:annotations":{".":{}},`, 50) + `"f:x":{}}}`),
 			}},
 		},
 		Spec: corev1.PodSpec{
