@@ -82,7 +82,7 @@ func (s *server) startManager(ctx context.Context, binary, dir string, profiled 
 		metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[1]),
 		profile: filepath.Join(dir, "manager.pprof"), profiled: profiled,
 	}
-	args := slices.Concat(shipped.Args, []string{ "--webhook-port="+strconv.Itoa(ports[0]),
+	args := slices.Concat(shipped.Args, []string{"--webhook-port=" + strconv.Itoa(ports[0]),
 		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[1]), fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports[2])})
 	environment := []string{
 		"KUBECONFIG=" + kubeconfig, "POD_NAME=" + pod.Name, "POD_NAMESPACE=" + pod.Namespace, "POD_UID=" + string(pod.UID),

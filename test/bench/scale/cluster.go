@@ -165,7 +165,7 @@ func (c *cluster) startManager(ctx context.Context) (*process.Process, error) {
 	if err := c.leadTo(ctx, ports[0]); err != nil {
 		return nil, err
 	}
-	args := slices.Concat(d.Spec.Template.Spec.Containers[0].Args, []string{ fmt.Sprintf("--webhook-port=%d", ports[0]),
+	args := slices.Concat(d.Spec.Template.Spec.Containers[0].Args, []string{fmt.Sprintf("--webhook-port=%d", ports[0]),
 		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[1]), fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", ports[2])})
 	return process.Start(c.binary, args, []string{
 		"KUBECONFIG=" + c.kubeconfig, "POD_NAME=" + managerName + "-bench", "POD_NAMESPACE=" + v1alpha1.InstallNamespace, "POD_UID=bench",
