@@ -36,33 +36,20 @@ type nodeSight struct {
 // sightOf reads what a node's report says, and whether it counts now.
 func sightOf(in *input, node string) *nodeSight {
 	n := &nodeSight{node: node}
-	report, renewed := in.Reports[node], in.Agents[node]
-	if report == nil || renewed.IsZero() {
-		n.unseen = "node " + node + ": no agent has reported"
+	state, why := agentOf(in, node)
+	if state != AgentAbsent && state != AgentSilent {
+		n.expires = in.Agents[node].Add(agentLease).Add(time.Millisecond)
+	}
+	switch state {
+	case AgentReporting:
+	case AgentDegraded:
+		n.doubt = why
+	default:
+		n.unseen = why
 		return n
 	}
-	if !fresh(renewed, in.Now, agentLease) {
-		n.unseen = "node " + node + ": its agent has been silent since " + renewed.UTC().Format(time.RFC3339)
-		if renewed.After(in.Now) {
-			n.unseen = "node " + node + ": its agent's clock is wrong, it says " + renewed.UTC().Format(time.RFC3339)
-		}
-		return n
-	}
-	n.expires = renewed.Add(agentLease).Add(time.Millisecond)
-	if n.unseen, n.doubt = unfit(node, &report.Status); n.unseen != "" {
-		return n
-	}
-	n.read(&report.Status)
+	n.read(&in.Reports[node].Status)
 	return n
-}
-
-// SightOf is what a node's report says of a pod that the API places there, if its agent was alive then:
-// renewed is when it last said so, zero if it never did. report may be nil.
-func SightOf(pod *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now time.Time) isolation.Sight {
-	node := pod.Spec.NodeName
-	in := &input{Now: now, Reports: map[string]*v1alpha1.NodeIsolationReport{node: report}, Agents: map[string]time.Time{node: renewed}}
-	sight, _ := sights{}.of(in, pod)
-	return sight
 }
 
 // fresh tells whether something that was renewed then is believed now. A time in the future is
