@@ -22,8 +22,8 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/cluster"
 )
 
-// each visits all objects of a kind, a page at a time: there may be very many.
-func each[T client.Object](ctx context.Context, c client.Reader, empty client.ObjectList, visit func(T), options ...client.ListOption) error {
+// each visits all objects of a kind, a page at a time: there may be very many. kinds is its plural.
+func each[T client.Object](ctx context.Context, c client.Reader, kinds string, empty client.ObjectList, visit func(T), options ...client.ListOption) error {
 	pages := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 		list := empty.DeepCopyObject().(client.ObjectList)
 		return list, c.List(ctx, list, append(options[:len(options):len(options)], client.Limit(o.Limit), client.Continue(o.Continue))...)
@@ -33,14 +33,14 @@ func each[T client.Object](ctx context.Context, c client.Reader, empty client.Ob
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("list %T: %w", *new(T), cluster.NotInstalled(err))
+		return fmt.Errorf("list %s: %w", kinds, cluster.NotInstalled(err))
 	}
 	return nil
 }
 
 // eachPod visits the pods that the report is about.
 func (in *surroundings) eachPod(ctx context.Context, c client.Reader, visit func(*corev1.Pod)) error {
-	return each(ctx, c, &corev1.PodList{}, visit, client.InNamespace(in.Namespace))
+	return each(ctx, c, "pods", &corev1.PodList{}, visit, client.InNamespace(in.Namespace))
 }
 
 // read gathers everything but the pods.
@@ -51,14 +51,14 @@ func (in *surroundings) read(ctx context.Context, c client.Reader, install strin
 	in.Handlers = make(map[string]string)
 	return errors.Join(
 		in.readNamespaces(ctx, c),
-		each(ctx, c, &v1alpha1.IsolationPolicyList{}, func(p *v1alpha1.IsolationPolicy) { in.Policies = append(in.Policies, *p) }),
-		each(ctx, c, &v1alpha1.NodeIsolationReportList{}, func(r *v1alpha1.NodeIsolationReport) { in.Reports[r.Name] = r }),
-		each(ctx, c, &corev1.NodeList{}, func(n *corev1.Node) {
+		each(ctx, c, "IsolationPolicies", &v1alpha1.IsolationPolicyList{}, func(p *v1alpha1.IsolationPolicy) { in.Policies = append(in.Policies, *p) }),
+		each(ctx, c, "NodeIsolationReports", &v1alpha1.NodeIsolationReportList{}, func(r *v1alpha1.NodeIsolationReport) { in.Reports[r.Name] = r }),
+		each(ctx, c, "nodes", &corev1.NodeList{}, func(n *corev1.Node) {
 			// A node lists all of its images, and more.
 			in.Nodes[n.Name] = &corev1.Node{Status: corev1.NodeStatus{NodeInfo: n.Status.NodeInfo, RuntimeHandlers: n.Status.RuntimeHandlers}}
 		}),
-		each(ctx, c, &nodev1.RuntimeClassList{}, func(r *nodev1.RuntimeClass) { in.Handlers[r.Name] = r.Handler }),
-		each(ctx, c, &coordinationv1.LeaseList{}, func(l *coordinationv1.Lease) {
+		each(ctx, c, "RuntimeClasses", &nodev1.RuntimeClassList{}, func(r *nodev1.RuntimeClass) { in.Handlers[r.Name] = r.Handler }),
+		each(ctx, c, "Leases", &coordinationv1.LeaseList{}, func(l *coordinationv1.Lease) {
 			if l.Spec.RenewTime != nil {
 				in.Agents[l.Name] = l.Spec.RenewTime.Time
 			}
@@ -70,7 +70,7 @@ func (in *surroundings) read(ctx context.Context, c client.Reader, install strin
 func (in *surroundings) readNamespaces(ctx context.Context, c client.Reader) error {
 	in.Namespaces = make(map[string]labels.Set)
 	if in.Namespace == "" {
-		return each(ctx, c, &corev1.NamespaceList{}, func(n *corev1.Namespace) { in.Namespaces[n.Name] = n.Labels })
+		return each(ctx, c, "namespaces", &corev1.NamespaceList{}, func(n *corev1.Namespace) { in.Namespaces[n.Name] = n.Labels })
 	}
 	var n corev1.Namespace
 	if err := c.Get(ctx, client.ObjectKey{Name: in.Namespace}, &n); apierrors.IsNotFound(err) {
