@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -77,6 +78,9 @@ func open(t *testing.T, o *overview, scheme string, limit int, before ...chromed
 	t.Cleanup(end)
 	ctx, closeTab := chromedp.NewContext(allocated)
 	t.Cleanup(closeTab)
+	// What never comes to be shown is waited for without end otherwise.
+	ctx, giveUp := context.WithTimeout(ctx, time.Minute)
+	t.Cleanup(giveUp)
 	b := &browser{t: t, ctx: ctx, at: "file://" + file}
 	chromedp.ListenTarget(ctx, b.listen)
 	media := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})

@@ -16,11 +16,7 @@ func TestReadinessForUserNamespaces(t *testing.T) {
 		podOf(t, "lab", "visor", "{nodeName: seen, runtimeClassName: gvisor, containers: [{name: app}]}"),
 		podOf(t, "lab", "odd", "{nodeName: seen, runtimeClassName: odd, containers: [{name: app}]}"),
 	}
-	b := newReadinessBuilder(in)
-	for _, pod := range append(pods, more...) {
-		b.pod(pod)
-	}
-	r := b.done()
+	r := readinessOf(t, in, append(pods, more...))
 	states := make(map[string]string)
 	for _, p := range r.Pods {
 		states[p.Name] = string(p.State) + " " + p.Observed
