@@ -57,6 +57,10 @@ test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd.
 	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
 	go test ./internal/vap ./internal/admission # all of their cases: some would take minutes with the race detector
 
+.PHONY: test-browser
+test-browser: ## The HTML report in a real browser, light and dark; screenshots in $(BIN)/report. Needs Chromium, no root.
+	go test -count 1 -tags browser ./internal/cmd/report
+
 # The minor version of Kubernetes for conformance, such as 1.34; empty: the local cluster's.
 KUBERNETES ?=
 

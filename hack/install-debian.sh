@@ -4,7 +4,10 @@
 # Installs the Debian (or Ubuntu) packages that a local cluster needs: see
 # hack/cluster/README.md. It does nothing, and says nothing, where all are there.
 #
-#   usage: hack/install-debian.sh [--check]    --check only says what is missing
+#   usage: hack/install-debian.sh [--check] [--browser]
+#
+#   --check     only says what is missing
+#   --browser   also what "make test-browser" needs, which is 220 MB
 set -eu
 
 # gcc, libc6-dev, libseccomp-dev, pkg-config   build runc and the pause program
@@ -15,10 +18,23 @@ set -eu
 # buildah                                      builds images without a daemon
 packages="gcc libc6-dev libseccomp-dev pkg-config busybox-static nftables mount util-linux iproute2 procps buildah"
 
+# chromium-headless-shell                      shows the HTML report; any other Chromium does as well
+# fonts-dejavu-core                            it needs one font at least
+browser_packages="chromium-headless-shell fonts-dejavu-core"
+
 fail() {
 	echo "install-debian.sh: $*" >&2
 	exit 1
 }
+
+check=
+for option; do
+	case $option in
+	--check) check=yes ;;
+	--browser) packages="$packages $browser_packages" ;;
+	*) fail "there is no option $option: see the top of this file" ;;
+	esac
+done
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	fail "this is no Debian or Ubuntu. Install by hand what is in these packages there: $packages"
@@ -27,6 +43,13 @@ fi
 installed() {
 	case $1 in
 	pkg-config) command -v pkg-config >/dev/null ;; # pkgconf has taken its place in places
+	chromium-headless-shell)
+		# Ubuntu has no package of it, and its runners have Chrome.
+		for browser in "${CHROMIUM:-}" chromium-headless-shell chromium google-chrome google-chrome-stable; do
+			if command -v "$browser" >/dev/null; then return 0; fi
+		done
+		return 1
+		;;
 	*) dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed ;;
 	esac
 }
@@ -37,7 +60,7 @@ for package in $packages; do
 done
 [ -n "$missing" ] || exit 0
 
-if [ "${1-}" = --check ] || [ "$(id -u)" -ne 0 ]; then
+if [ -n "$check" ] || [ "$(id -u)" -ne 0 ]; then
 	fail "these packages are missing. Install them by hand: apt-get install$missing"
 fi
 

@@ -28,7 +28,7 @@ for crd in "$generated"/crd/*.yaml; do
 done
 
 echo "verify: vet"
-go vet ./... && go vet -tags e2e ./test/e2e/... && go -C hack/cluster vet . ./internal/... || fail "go vet"
+go vet ./... && go vet -tags e2e ./test/e2e/... && go vet -tags browser ./internal/cmd/report && go -C hack/cluster vet . ./internal/... || fail "go vet"
 
 echo "verify: lint and import walls"
 $tool golangci-lint run --allow-parallel-runners ./... || fail "golangci-lint"

@@ -48,8 +48,8 @@ func Root() *cobra.Command {
 A cluster's owner declares, with IsolationPolicies, how isolated pods must be. The manager refuses
 pods whose spec asks for less, the agent reads from each node's kernel what running containers
 really have, and the manager tells where the two differ. Three commands need no cluster: check judges
-manifests, compile says policies in the API server's own language, scan reads this machine. explain
-reads a cluster, and tells of one pod what is required, claimed and observed.`,
+manifests, compile says policies in the API server's own language, scan reads this machine. Two read
+one: explain tells of one pod what is required, claimed and observed, report tells of all of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

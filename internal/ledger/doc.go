@@ -13,6 +13,7 @@
 //	pod.go       a pod, and the mark that each policy leaves on it
 //	running.go   since when a pod runs
 //	node.go      what a node's report says of a pod, and whether it counts
+//	agents.go    how a node's agent is, and what it says, for who keeps no books
 //	policy.go    the sums of the marks of one policy
 //	standing.go  what there is to tell of a policy: sums, and the worst by name
 //	verified.go  the condition Verified

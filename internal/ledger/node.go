@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,6 +33,7 @@ type node struct {
 
 // state is whether a node's report counts.
 type state struct {
+	agent AgentState
 	// unseen is the reason why the report counts for no pod; empty if it counts.
 	unseen string
 	// doubt is the reason why the report counts only for what is wrong: the node cannot see
@@ -42,7 +42,7 @@ type state struct {
 }
 
 // reports tells whether it counts for all.
-func (s *state) reports() bool { return s.unseen == "" && s.doubt == "" }
+func (s *state) reports() bool { return s.agent == AgentReporting }
 
 func (l *Ledger) node(name string) *node {
 	n := l.nodes[name]
@@ -133,25 +133,13 @@ func (n *node) waitForSilence(l *Ledger) {
 func (n *node) stateAt(now time.Time) state {
 	switch {
 	case n.report == nil || n.renewed.IsZero():
-		return state{unseen: "node " + n.name + ": no agent has reported"}
+		return state{agent: AgentAbsent, unseen: "node " + n.name + ": no agent has reported"}
 	case n.renewed.After(now) && !Fresh(n.renewed, now, AgentLease):
-		return state{unseen: "node " + n.name + ": its agent's clock is wrong, it says " + n.renewed.UTC().Format(time.RFC3339)}
+		return state{agent: AgentSilent, unseen: "node " + n.name + ": its agent's clock is wrong, it says " + n.renewed.UTC().Format(time.RFC3339)}
 	case !Fresh(n.renewed, now, AgentLease):
-		return state{unseen: "node " + n.name + ": its agent has been silent since " + n.renewed.UTC().Format(time.RFC3339)}
+		return state{agent: AgentSilent, unseen: "node " + n.name + ": its agent has been silent since " + n.renewed.UTC().Format(time.RFC3339)}
 	}
 	return unfit(n.name, &n.report.Status)
-}
-
-// SightOf is what a node's report says of a pod that the API places there, if its agent was alive then:
-// renewed is when it last said so, zero if it never did. report may be nil.
-func SightOf(on *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now time.Time) isolation.Sight {
-	p := &pod{Pod: &Pod{ObjectMeta: metav1.ObjectMeta{UID: on.UID}}}
-	if on.Spec.NodeName != "" {
-		p.node = &node{name: on.Spec.NodeName, report: report, renewed: renewed}
-		p.node.state = p.node.stateAt(now)
-		p.node.read()
-	}
-	return p.sight()
 }
 
 // Fresh tells whether something that was renewed then is believed now. A time in the future is
@@ -172,13 +160,13 @@ func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) state {
 	}
 	ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
 	if ready == nil || ready.Status != metav1.ConditionTrue {
-		return state{unseen: "the agent of node " + node + " is not ready: " + why(ready)}
+		return state{agent: AgentNotReady, unseen: "the agent of node " + node + " is not ready: " + why(ready)}
 	}
 	degraded := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionDegraded)
 	if degraded == nil || degraded.Status != metav1.ConditionFalse {
-		return state{doubt: "node " + node + " is degraded: " + why(degraded)}
+		return state{agent: AgentDegraded, doubt: "node " + node + " is degraded: " + why(degraded)}
 	}
-	return state{}
+	return state{agent: AgentReporting}
 }
 
 // read takes what the report says, if it counts for anything. Of a pod that is named twice the lowest

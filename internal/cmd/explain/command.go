@@ -3,18 +3,16 @@
 package explain
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 )
 
@@ -52,7 +50,7 @@ func Command() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			reader, namespace, err := connect(flags)
+			reader, namespace, err := cluster.Connect(flags)
 			if err != nil {
 				return bad(err)
 			}
@@ -72,27 +70,6 @@ func Command() *cobra.Command {
 	c.Flags().StringVar(&install, "bulkhead-namespace", install, "the `namespace` where Bulkhead is installed")
 	flags.AddFlags(c.Flags())
 	return c
-}
-
-// connect makes a reader of the cluster that kubectl would speak to.
-func connect(flags *genericclioptions.ConfigFlags) (client.Reader, string, error) {
-	config, err := flags.ToRESTConfig()
-	if err != nil {
-		return nil, "", fmt.Errorf("find the cluster: %w: name a kubeconfig with --kubeconfig", err)
-	}
-	namespace, _, err := flags.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return nil, "", fmt.Errorf("find the namespace: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, "", err
-	}
-	reader, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, "", fmt.Errorf("connect to the cluster: %w", err)
-	}
-	return reader, cmp.Or(namespace, "default"), nil
 }
 
 func bad(err error) error { return &exit.Error{Code: exitUnread, Err: err} }

@@ -4,17 +4,16 @@ package explain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
@@ -51,10 +50,7 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 	}
 	var policies v1alpha1.IsolationPolicyList
 	if err := c.List(ctx, &policies); err != nil {
-		if meta.IsNoMatchError(err) {
-			err = errors.New("this cluster does not know them: install Bulkhead")
-		}
-		return nil, fmt.Errorf("list IsolationPolicies: %w", err)
+		return nil, fmt.Errorf("list IsolationPolicies: %w", cluster.NotInstalled(err))
 	}
 	if err := e.observe(ctx, c, install); err != nil {
 		return nil, err
