@@ -18,7 +18,7 @@ func BenchmarkJudge(b *testing.B) {
 	in := world()
 	for n := range 100 {
 		node := fmt.Sprintf("node-%d", n)
-		g := v1alpha1.ObservedGroup{Levels: isolated}
+		g := v1alpha1.ObservedGroup{Levels: isolated, Inspected: true}
 		for i := range 100 {
 			pod := running(fmt.Sprintf("pod-%d-%d", n, i), time.Hour)
 			pod.Spec.NodeName = node

@@ -79,9 +79,9 @@ func report(node string, groups ...v1alpha1.ObservedGroup) *v1alpha1.NodeIsolati
 	}
 }
 
-// group names pods with the levels they were seen at.
+// group names pods with the levels they were seen at, looked at closely.
 func group(levels v1alpha1.Levels, names ...string) v1alpha1.ObservedGroup {
-	g := v1alpha1.ObservedGroup{Levels: levels}
+	g := v1alpha1.ObservedGroup{Levels: levels, Inspected: true}
 	for _, name := range names {
 		g.Pods = append(g.Pods, v1alpha1.ObservedPod{UID: types.UID("uid-" + name)})
 	}

@@ -29,6 +29,7 @@ type nodeSight struct {
 	// expires is when the agent will be silent if it says nothing more; zero if it already is.
 	expires   time.Time
 	levels    map[types.UID]isolation.Vector
+	inspected map[types.UID]bool
 	findings  map[types.UID][]v1alpha1.NodeFinding
 	truncated bool
 }
@@ -92,10 +93,12 @@ func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) (unseen, doubt st
 	return "", ""
 }
 
-// read takes what the report says. Of a pod that is named twice the lowest levels count.
+// read takes what the report says. Of a pod that is named twice the lowest levels count, and it was
+// looked at closely if both say so.
 func (n *nodeSight) read(s *v1alpha1.NodeIsolationReportStatus) {
 	n.truncated = s.Truncated
 	n.levels = make(map[types.UID]isolation.Vector)
+	n.inspected = make(map[types.UID]bool)
 	n.findings = make(map[types.UID][]v1alpha1.NodeFinding)
 	for i := range s.Groups {
 		group := isolation.VectorOf(s.Groups[i].Levels)
@@ -107,6 +110,7 @@ func (n *nodeSight) read(s *v1alpha1.NodeIsolationReportStatus) {
 				levels = group
 			}
 			n.levels[p.UID] = levels
+			n.inspected[p.UID] = s.Groups[i].Inspected && (!twice || n.inspected[p.UID])
 		}
 	}
 	for i := range s.Findings {
@@ -127,7 +131,7 @@ func (n *nodeSight) of(uid types.UID) isolation.Sight {
 	case !seen:
 		return isolation.Sight{Unseen: cmp.Or(n.doubt, "the agent of node "+n.node+" has not seen it")}
 	}
-	return isolation.Sight{Levels: levels, Doubt: n.doubt, Findings: n.findings[uid]}
+	return isolation.Sight{Levels: levels, Doubt: n.doubt, Inspected: n.inspected[uid], Findings: n.findings[uid]}
 }
 
 // sights are the nodes' reports, each read once and only if a pod asks for it.

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -113,6 +114,17 @@ func TestOfAPodThatIsNamedTwiceTheLowestLevelsCount(t *testing.T) {
 	g.Expect(levels[isolation.PID]).To(Equal(isolation.Host))
 	g.Expect(levels[isolation.Network]).To(Equal(isolation.Host))
 	g.Expect(levels[isolation.IPC]).To(Equal(isolation.Pod))
+}
+
+func TestAPodWasLookedAtCloselyIfItsReportSaysSoEachTime(t *testing.T) {
+	g := NewWithT(t)
+	in := world()
+	unsaid := group(isolated, "unsaid", "either")
+	unsaid.Inspected = false
+	in.Reports["one"] = report("one", group(isolated, "said", "either"), unsaid, group(isolated, "either"))
+	for name, want := range map[types.UID]bool{"uid-said": true, "uid-unsaid": false, "uid-either": false} {
+		g.Expect(sightOf(in, "one").of(name).Inspected).To(Equal(want), string(name))
+	}
 }
 
 func TestANumberInAReportTakesNoMemory(_ *testing.T) {
