@@ -57,7 +57,8 @@ type NodeIsolationReportStatus struct {
 	// itself a container.
 	// +optional
 	Nested bool `json:"nested,omitempty"`
-	// groups are the pods that were observed, grouped by their lowest levels.
+	// groups are the pods that were observed, grouped by their lowest levels and by whether they were
+	// looked at closely.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=512
@@ -139,6 +140,11 @@ type NodeNamespace struct {
 // ObservedGroup is a set of pods with the same lowest levels over all of their processes.
 type ObservedGroup struct {
 	Levels Levels `json:"levels"`
+	// inspected is true if all running containers of these pods were looked at closely (mounts,
+	// privileges, what is open), what that showed is confirmed, and all of it is told in the findings.
+	// Where it is not, that nothing was found proves nothing.
+	// +optional
+	Inspected bool `json:"inspected,omitempty"`
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	Pods []ObservedPod `json:"pods"`
@@ -177,6 +183,11 @@ type NodeFinding struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Portal string `json:"portal,omitempty"`
+	// capabilities that are there beyond those that the spec asks for, of a finding on the portal capabilities.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	Capabilities []Capability `json:"capabilities,omitempty"`
 	// claimed is what the spec promised on the axis, where it promises anything.
 	// +optional
 	Claimed Level `json:"claimed,omitempty"`

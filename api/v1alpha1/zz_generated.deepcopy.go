@@ -416,6 +416,11 @@ func (in *NodeFacts) DeepCopy() *NodeFacts {
 func (in *NodeFinding) DeepCopyInto(out *NodeFinding) {
 	*out = *in
 	out.Pod = in.Pod
+	if in.Capabilities != nil {
+		in, out := &in.Capabilities, &out.Capabilities
+		*out = make([]Capability, len(*in))
+		copy(*out, *in)
+	}
 	if in.Evidence != nil {
 		in, out := &in.Evidence, &out.Evidence
 		*out = new(Evidence)

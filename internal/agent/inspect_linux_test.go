@@ -40,6 +40,18 @@ func openingsOf(o isolation.Observation) map[string]string {
 	return found
 }
 
+// inspected tells whether the test's pod counts as looked at closely.
+func inspected(t *testing.T, o isolation.Observation) bool {
+	t.Helper()
+	for i := range o.Pods {
+		if o.Pods[i].Name == "web" {
+			return o.Pods[i].Inspected
+		}
+	}
+	t.Fatal("the pod was not seen")
+	return false
+}
+
 // A process with the node's mounts in a namespace of its own is all that a container must not be.
 func TestARealContainerIsLookedAtClosely(t *testing.T) {
 	cgroup := cgroupOf(t, uid, proctest.ID("a"))
@@ -57,10 +69,18 @@ func TestARealContainerIsLookedAtClosely(t *testing.T) {
 
 	w := realWitness(t)
 	w.Looker = NewLooker(w.fs, pods{granted()}, LookerOptions{Inspect: time.Second})
-	if found := openingsOf(w.look(0)); len(found) != 0 {
+	early := w.look(0)
+	if found := openingsOf(early); len(found) != 0 {
 		t.Errorf("found at the first look, which proves nothing: %v", found)
 	}
-	found := openingsOf(w.look(2 * time.Second))
+	if inspected(t, early) {
+		t.Error("what was open at the first look is not confirmed, and the pod counts as looked at closely")
+	}
+	late := w.look(2 * time.Second)
+	if !inspected(t, late) {
+		t.Error("what is open is confirmed, and the pod does not count as looked at closely")
+	}
+	found := openingsOf(late)
 	for name, want := range map[string]string{
 		"Portal hostPaths":       "the container's root is the node's",
 		"Portal capabilities":    "SYS_ADMIN",

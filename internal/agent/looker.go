@@ -147,9 +147,23 @@ func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.O
 			l.problems = append(l.problems, Problem{ReasonMountsUnread, isolation.Sanitize(err.Error(), 512)})
 		}
 		observation.Findings = append(observation.Findings, l.inspector.Findings()...)
+		l.tellInspected(&observation)
 	}
 	isolation.SortFindings(observation.Findings)
 	return observation, nil
+}
+
+// tellInspected marks the pods all of whose containers were looked at closely.
+func (l *Looker) tellInspected(o *isolation.Observation) {
+	missed := make(map[string]bool)
+	for i := range o.Containers {
+		if c := &o.Containers[i]; !c.Sandbox && (len(c.Processes) > 0 || c.Expected) && !l.inspector.Settled(c.ID) {
+			missed[c.Pod.UID] = true
+		}
+	}
+	for i := range o.Pods {
+		o.Pods[i].Inspected = !missed[o.Pods[i].UID]
+	}
 }
 
 // Stats tell what the last look read.

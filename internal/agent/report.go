@@ -47,8 +47,8 @@ func StatusOf(s *Sighting, previous *v1alpha1.NodeIsolationReportStatus) (status
 			ChangedAt: previous.ChangedAt, Conditions: slices.Clone(previous.Conditions),
 		}
 		next.Namespaces = nodeNamespaces(&s.Node)
-		fillGroups(next, s.Observation.Pods)
-		fillFindings(next, s.Observation.Findings, firstSeen(previous), now)
+		untold := fillFindings(next, s.Observation.Findings, firstSeen(previous), now)
+		fillGroups(next, s.Observation.Pods, untold)
 	}
 	for _, c := range conditions(s) {
 		c.LastTransitionTime = now
@@ -105,12 +105,15 @@ func nodeNamespaces(node *procns.NodeNamespaces) []v1alpha1.NodeNamespace {
 }
 
 // fillGroups groups the pods by their levels, the least isolated first, and cuts off what is too
-// much.
-func fillGroups(status *v1alpha1.NodeIsolationReportStatus, pods []isolation.ObservedPod) {
+// much. Pods of which findings are untold do not count as looked at closely.
+func fillGroups(status *v1alpha1.NodeIsolationReportStatus, pods []isolation.ObservedPod, untold map[string]bool) {
 	pods = slices.Clone(pods)
+	for i := range pods {
+		pods[i].Inspected = pods[i].Inspected && !untold[pods[i].UID]
+	}
 	slices.SortFunc(pods, func(a, b isolation.ObservedPod) int {
 		return cmp.Or(
-			slices.Compare(a.Levels[:], b.Levels[:]),
+			slices.Compare(a.Levels[:], b.Levels[:]), compareBool(a.Inspected, b.Inspected),
 			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID),
 		)
 	})
@@ -119,15 +122,27 @@ func fillGroups(status *v1alpha1.NodeIsolationReportStatus, pods []isolation.Obs
 		pods, status.Truncated = pods[:v1alpha1.MaxReportPods], true
 	}
 	for i := range pods {
-		if i == 0 || pods[i].Levels != pods[i-1].Levels {
+		if p := &pods[i]; i == 0 || p.Levels != pods[i-1].Levels || p.Inspected != pods[i-1].Inspected {
 			if len(status.Groups) == v1alpha1.MaxReportGroups {
 				status.Truncated = true
 				return
 			}
-			status.Groups = append(status.Groups, v1alpha1.ObservedGroup{Levels: pods[i].Levels.API()})
+			status.Groups = append(status.Groups, v1alpha1.ObservedGroup{Levels: p.Levels.API(), Inspected: p.Inspected})
 		}
 		g := &status.Groups[len(status.Groups)-1]
 		g.Pods = append(g.Pods, observedPod(pods[i].PodRef))
+	}
+}
+
+// compareBool puts false first.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
 	}
 }
 
@@ -139,10 +154,15 @@ func observedPod(p isolation.PodRef) v1alpha1.ObservedPod {
 	}
 }
 
-// fillFindings lists the findings, which come worst first, and cuts off what is too much.
-func fillFindings(status *v1alpha1.NodeIsolationReportStatus, findings []isolation.Finding, known map[string]metav1.Time, now metav1.Time) {
+// fillFindings lists the findings, which come worst first, and cuts off what is too much; untold are the
+// pods (by UID) of which something was cut off.
+func fillFindings(status *v1alpha1.NodeIsolationReportStatus, findings []isolation.Finding, known map[string]metav1.Time, now metav1.Time) (untold map[string]bool) {
 	status.FindingsTotal = int32(len(findings))
 	if len(findings) > v1alpha1.MaxReportFindings {
+		untold = make(map[string]bool)
+		for _, f := range findings[v1alpha1.MaxReportFindings:] {
+			untold[f.Pod.UID] = true
+		}
 		findings, status.Truncated = findings[:v1alpha1.MaxReportFindings], true
 	}
 	for i := range findings {
@@ -153,6 +173,7 @@ func fillFindings(status *v1alpha1.NodeIsolationReportStatus, findings []isolati
 		}
 		status.Findings = append(status.Findings, n)
 	}
+	return untold
 }
 
 // nodeFinding is a finding as the API writes it.
@@ -162,6 +183,9 @@ func nodeFinding(f *isolation.Finding) v1alpha1.NodeFinding {
 		Container: isolation.Sanitize(f.Container, 63), ContainerID: isolation.Sanitize(f.ContainerID, 128),
 		Axis: v1alpha1.Axis(f.Axis), Portal: isolation.Sanitize(f.Portal, 63), Claimed: f.Claimed.API(), Observed: f.Observed.API(),
 		Message: clip(f.Message, 1024),
+	}
+	for _, name := range f.Capabilities {
+		n.Capabilities = append(n.Capabilities, v1alpha1.Capability(name))
 	}
 	if e := f.Evidence; e != nil {
 		n.Evidence = &v1alpha1.Evidence{

@@ -56,6 +56,38 @@ func TestStatusGroupsPodsByTheirLevelsTheLeastIsolatedFirst(t *testing.T) {
 	same(t, status.Groups[0].Levels.Cgroup, v1alpha1.LevelUnknown) // nobody looked: nothing is known
 }
 
+func TestStatusTellsWhichPodsWereLookedAtClosely(t *testing.T) {
+	near := func(name string) isolation.ObservedPod {
+		p := observed(name, plain)
+		p.Inspected = true
+		return p
+	}
+	inspected := func(findings ...isolation.Finding) map[string]bool {
+		status, _ := StatusOf(sighting(start, []isolation.ObservedPod{near("a"), observed("b", plain), near("c")}, findings), &v1alpha1.NodeIsolationReportStatus{})
+		said := make(map[string]bool)
+		for _, g := range status.Groups {
+			for _, p := range g.Pods {
+				said[p.Name] = g.Inspected
+			}
+		}
+		same(t, len(status.Groups), 2)
+		return said
+	}
+	same(t, inspected(), map[string]bool{"a": true, "b": false, "c": true})
+
+	var many []isolation.Finding
+	for i := range v1alpha1.MaxReportFindings {
+		many = append(many, escape(fmt.Sprint(i)))
+	}
+	last := isolation.Finding{Kind: v1alpha1.Portal, Pod: isolation.PodRef{UID: "uid-c"}, Portal: "hostPaths", Message: "cut off"}
+	same(t, inspected(append(many, last)...), map[string]bool{"a": true, "b": false, "c": false})
+}
+
+func TestStatusNamesCapabilities(t *testing.T) {
+	status, _ := StatusOf(sighting(start, nil, []isolation.Finding{{Kind: v1alpha1.Portal, Portal: "capabilities", Capabilities: []string{"BPF"}}}), &v1alpha1.NodeIsolationReportStatus{})
+	same(t, status.Findings[0].Capabilities, []v1alpha1.Capability{"BPF"})
+}
+
 func TestStatusSaysNothingNewWhenNothingChanged(t *testing.T) {
 	pods := []isolation.ObservedPod{observed("a", plain)}
 	first, changed := StatusOf(sighting(start, pods, []isolation.Finding{escape("x")}), &v1alpha1.NodeIsolationReportStatus{})

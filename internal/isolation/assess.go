@@ -38,6 +38,9 @@ type Sight struct {
 	// everything. A level that is below what is required is then no better for it, and breaches; one
 	// that is not proves nothing. Empty if there is none.
 	Doubt string
+	// Inspected is set if all of the pod's containers were looked at closely. If not, no finding on a
+	// portal or on what is open proves nothing.
+	Inspected bool
 	// Findings of the report that concern the pod.
 	Findings []v1alpha1.NodeFinding
 }
@@ -133,7 +136,7 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 	}
 	o.breaches = append(o.breaches, d.openings(sight.Findings)...)
 	if o.unverified == nil {
-		o.unverified = d.unread(sight.Findings)
+		o.unverified = d.unread(&sight)
 	}
 	if sight.Doubt != "" {
 		o.unverified = &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: Sanitize(sight.Doubt, 1024)}
@@ -151,7 +154,7 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 		// The report is a node's word: bounded and sanitised like any other foreign text.
 		told := Sanitize(n.Message, 512)
 		switch {
-		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.names(n.Message)):
+		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.forbidsAny(n.Capabilities)):
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Portal, Portal: n.Portal, Message: n.Portal + " was found open, which is not allowed: " + told,
 			})
@@ -164,17 +167,27 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 	return out
 }
 
-// unread is what a report says of a container that was not looked at closely, if the demand is about what
-// that would have shown; nil if there is none.
-func (d *demand) unread(known []v1alpha1.NodeFinding) *v1alpha1.PolicyFinding {
+// unread says why close looks do not prove what the demand is about: a container could not be looked at
+// closely, or has not been yet; nil if they do, or if the demand is not about what they show.
+func (d *demand) unread(sight *Sight) *v1alpha1.PolicyFinding {
 	concerned := d.required[Mount] == Container
 	for i := range portalChecks {
 		concerned = concerned || portalChecks[i].judged(&d.portals)
 	}
-	for i := range known {
-		if n := &known[i]; concerned && n.Kind == v1alpha1.Unverified && n.Portal == PortalMounts {
+	if !concerned {
+		return nil
+	}
+	for i := range sight.Findings {
+		n := &sight.Findings[i]
+		switch {
+		case n.Kind == v1alpha1.Unverified && n.Portal == PortalMounts:
 			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "it could not be looked at closely: " + Sanitize(n.Message, 512)}
+		case n.Kind == v1alpha1.Portal && n.Portal == capabilitiesCheck.name && len(n.Capabilities) == 0 && d.portals.capabilities != nil:
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "its node's report does not name the capabilities: " + Sanitize(n.Message, 512)}
 		}
+	}
+	if !sight.Inspected {
+		return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "its mounts, its privileges and what it has open have not been looked at yet"}
 	}
 	return nil
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// sightOf is a pod that was seen with these levels, and with what the report says of it.
+// sightOf is a pod that was seen with these levels, looked at closely, and what the report says of it.
 func sightOf(v isolation.Vector, findings ...v1alpha1.NodeFinding) isolation.Sight {
-	return isolation.Sight{Levels: v, Findings: findings}
+	return isolation.Sight{Levels: v, Inspected: true, Findings: findings}
 }
 
 func nodeFinding(kind v1alpha1.FindingKind, a isolation.Axis, l isolation.Level, message string) v1alpha1.NodeFinding {
@@ -290,7 +290,7 @@ func TestBreachesRegardNeitherMatchNorExemptions(t *testing.T) {
 }
 
 func TestWhatWasFoundOpenBreachesPoliciesThatForbidIt(t *testing.T) {
-	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
+	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Inspected: true, Findings: []v1alpha1.NodeFinding{
 		{Kind: v1alpha1.Portal, Portal: "runtimeSockets", Message: "a socket\n"},
 		{Kind: v1alpha1.Portal, Portal: "seccomp", Message: "no filter"},
 		{Kind: v1alpha1.Portal, Portal: "", Message: "nothing"},
@@ -320,7 +320,7 @@ func TestWhatWasFoundOpenBreachesPoliciesThatForbidIt(t *testing.T) {
 }
 
 func TestWhatCouldNotBeLookedAtCloselyIsNotVerified(t *testing.T) {
-	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
+	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Inspected: true, Findings: []v1alpha1.NodeFinding{
 		{Kind: v1alpha1.Unverified, Portal: isolation.PortalMounts, Message: "too many"},
 	}}
 	for spec, verified := range map[string]bool{
@@ -335,14 +335,46 @@ func TestWhatCouldNotBeLookedAtCloselyIsNotVerified(t *testing.T) {
 	}
 }
 
-func TestOnlyCapabilitiesThatAPolicyForbidsBreachIt(t *testing.T) {
-	sight := isolation.Sight{Levels: isolation.Fill(isolation.Container), Findings: []v1alpha1.NodeFinding{
-		{Kind: v1alpha1.Portal, Portal: "capabilities", Message: "it has the capabilities NET_ADMIN, BPF beyond those that the spec asks for"},
-	}}
-	for forbidden, breached := range map[string]bool{"SYS_ADMIN": false, "NET": false, "BPF": true, "cap_net_admin": true, "ALL": true} {
-		a := policy(t, "portals: {capabilities: {forbid: ["+forbidden+"]}}").Assess(subject(t, ""), sight)
-		if (a.Class == isolation.Breached) != breached {
-			t.Errorf("%s forbidden: class %d", forbidden, a.Class)
+func TestWhatWasNotLookedAtCloselyYetIsNotVerified(t *testing.T) {
+	exempt := "\nexemptions: [{name: e, reason: r, namespaces: [shop], isolation: {mount: Host}}]"
+	for spec, verified := range map[string]bool{
+		"isolation: {pid: Container}":                         true,
+		"isolation: {mount: Host}":                            true,
+		"isolation: {mount: Container}":                       false,
+		"isolation: {mount: Container}" + exempt:              true,
+		"portals: {capabilities: {forbid: [SYS_ADMIN]}}":      false,
+		"portals: {hostPaths: {}}\nisolation: {network: Pod}": false,
+	} {
+		for _, sight := range []isolation.Sight{sightOf(clean), {Levels: clean}} {
+			a := policy(t, spec).Assess(subject(t, ""), sight)
+			if want := verified || sight.Inspected; a.Verified != want || (a.Class == isolation.Unverified) == want {
+				t.Errorf("%s, looked at closely %t: verified %t, class %d", spec, sight.Inspected, a.Verified, a.Class)
+			}
 		}
+	}
+	escaped := isolation.Sight{Levels: but(clean, isolation.PID, isolation.Host)}
+	if a := policy(t, "isolation: {pid: Container, mount: Container}").Assess(subject(t, ""), escaped); a.Class != isolation.Breached {
+		t.Errorf("a breach is one without a close look, too: class %d", a.Class)
+	}
+}
+
+func TestOnlyCapabilitiesThatAPolicyForbidsBreachIt(t *testing.T) {
+	named := v1alpha1.NodeFinding{
+		Kind: v1alpha1.Portal, Portal: "capabilities", Capabilities: []v1alpha1.Capability{"NET_ADMIN", "CAP_bpf"},
+		Message: "SYS_TIME is only talked of",
+	}
+	unnamed := named
+	unnamed.Capabilities = nil
+	for forbidden, breached := range map[string]bool{"SYS_ADMIN": false, "NET": false, "SYS_TIME": false, "BPF": true, "cap_net_admin": true, "ALL": true} {
+		p := policy(t, "portals: {capabilities: {forbid: ["+forbidden+"]}}")
+		if a := p.Assess(subject(t, ""), sightOf(clean, named)); (a.Class == isolation.Breached) != breached || a.Verified == breached {
+			t.Errorf("%s forbidden: class %d, verified %t", forbidden, a.Class, a.Verified)
+		}
+		if a := p.Assess(subject(t, ""), sightOf(clean, unnamed)); a.Class != isolation.Unverified {
+			t.Errorf("%s forbidden, none named: class %d", forbidden, a.Class)
+		}
+	}
+	if a := policy(t, "isolation: {mount: Container}").Assess(subject(t, ""), sightOf(clean, unnamed)); !a.Verified {
+		t.Error("capabilities are not judged, and none are named: not verified")
 	}
 }

@@ -21,6 +21,8 @@ type Finding struct {
 	Axis string
 	// Portal that is concerned: by its name in policies, seccomp, noNewPrivileges or mounts; empty if none is.
 	Portal string
+	// Capabilities in excess, of a finding on the portal capabilities, by their names.
+	Capabilities []string
 	// Claimed and Observed; None where nothing is claimed or observed.
 	Claimed, Observed Level
 	// Message is one sentence, sanitised.

@@ -99,11 +99,9 @@ func (c *capabilitySet) forbids(name string) bool {
 	}
 }
 
-// names tells whether a text names one that may not be added, as a word of its own.
-func (c *capabilitySet) names(text string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == ';' }), func(word string) bool {
-		return word == strings.ToUpper(word) && word != allCapabilities && c.forbids(word)
-	})
+// forbidsAny tells whether one of the names may not be added.
+func (c *capabilitySet) forbidsAny(list []v1alpha1.Capability) bool {
+	return slices.ContainsFunc(capabilityNames(list), c.forbids)
 }
 
 // String lists what is forbidden, for a message.

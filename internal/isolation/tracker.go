@@ -73,6 +73,8 @@ type ObservedContainer struct {
 type ObservedPod struct {
 	PodRef
 	Levels Vector
+	// Inspected is set by whoever looks closely, if all of the pod's containers were looked at so.
+	Inspected bool
 }
 
 // Observe takes a look into account. The only error is [ErrUnexplained]: then nothing was taken

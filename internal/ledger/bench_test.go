@@ -19,7 +19,7 @@ func busy(nodes int) (ledgertest.Scene, []v1alpha1.IsolationPolicy) {
 	s := ledgertest.World()
 	for n := range nodes {
 		node := fmt.Sprintf("node-%d", n)
-		g := v1alpha1.ObservedGroup{Levels: ledgertest.Isolated}
+		g := v1alpha1.ObservedGroup{Levels: ledgertest.Isolated, Inspected: true}
 		for i := range 100 {
 			pod := ledgertest.Running(fmt.Sprintf("pod-%d-%d", n, i), time.Hour)
 			pod.Spec.NodeName = node

@@ -160,7 +160,7 @@ func (m *model) changeReport() string {
 		}
 		r.Status.Groups = append(r.Status.Groups, v1alpha1.ObservedGroup{
 			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}),
-			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}},
+			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}}, Inspected: !m.odds(4),
 		})
 		if m.odds(4) {
 			r.Status.Findings = append(r.Status.Findings, v1alpha1.NodeFinding{

@@ -27,8 +27,14 @@ type node struct {
 	// alarm is the moment for which one is set; zero if none is.
 	alarm time.Time
 	state
-	levels   map[types.UID]isolation.Vector
+	seen     map[types.UID]seen
 	findings map[types.UID][]v1alpha1.NodeFinding
+}
+
+// seen is how a report saw a pod: its lowest levels, and whether it was looked at closely.
+type seen struct {
+	levels    isolation.Vector
+	inspected bool
 }
 
 // state is whether a node's report counts.
@@ -170,24 +176,23 @@ func unfit(node string, s *v1alpha1.NodeIsolationReportStatus) state {
 }
 
 // read takes what the report says, if it counts for anything. Of a pod that is named twice the lowest
-// levels count.
+// levels count, and it was looked at closely if both say so.
 func (n *node) read() {
-	n.levels, n.findings = nil, nil
+	n.seen, n.findings = nil, nil
 	if n.unseen != "" {
 		return
 	}
 	s := &n.report.Status
-	n.levels = make(map[types.UID]isolation.Vector)
+	n.seen = make(map[types.UID]seen)
 	for i := range s.Groups {
-		group := isolation.VectorOf(s.Groups[i].Levels)
+		group := seen{isolation.VectorOf(s.Groups[i].Levels), s.Groups[i].Inspected}
 		for _, p := range s.Groups[i].Pods {
-			levels, twice := n.levels[p.UID]
-			if twice {
-				levels.Lower(&group)
-			} else {
-				levels = group
+			now := group
+			if before, twice := n.seen[p.UID]; twice {
+				now.levels.Lower(&before.levels)
+				now.inspected = now.inspected && before.inspected
 			}
-			n.levels[p.UID] = levels
+			n.seen[p.UID] = now
 		}
 	}
 	if len(s.Findings) > 0 {
@@ -204,12 +209,12 @@ func (n *node) of(uid types.UID) isolation.Sight {
 	if n.unseen != "" {
 		return isolation.Sight{Unseen: n.unseen}
 	}
-	levels, seen := n.levels[uid]
+	pod, seen := n.seen[uid]
 	switch {
 	case !seen && n.report.Status.Truncated:
 		return isolation.Sight{Unseen: "the agent of node " + n.name + " has more pods than its report can name, and does not name this one"}
 	case !seen:
 		return isolation.Sight{Unseen: cmp.Or(n.doubt, "the agent of node "+n.name+" has not seen it")}
 	}
-	return isolation.Sight{Levels: levels, Doubt: n.doubt, Findings: n.findings[uid]}
+	return isolation.Sight{Levels: pod.levels, Doubt: n.doubt, Inspected: pod.inspected, Findings: n.findings[uid]}
 }

@@ -105,6 +105,17 @@ func TestOfAPodThatIsNamedTwiceTheLowestLevelsCount(t *testing.T) {
 	g.Expect(levels[isolation.IPC]).To(Equal(isolation.Pod))
 }
 
+func TestAPodWasLookedAtCloselyIfItsReportSaysSoEachTime(t *testing.T) {
+	g := NewWithT(t)
+	in := ledgertest.World()
+	unsaid := ledgertest.Group(ledgertest.Isolated, "unsaid", "either")
+	unsaid.Inspected = false
+	in.Reports["one"] = ledgertest.Report("one", ledgertest.Group(ledgertest.Isolated, "said", "either"), unsaid, ledgertest.Group(ledgertest.Isolated, "either"))
+	for name, want := range map[types.UID]bool{"uid-said": true, "uid-unsaid": false, "uid-either": false} {
+		g.Expect(sightOf(&in, "one", name).Inspected).To(Equal(want), string(name))
+	}
+}
+
 func TestANumberInAReportTakesNoMemory(_ *testing.T) {
 	in := ledgertest.World()
 	for _, n := range []int32{math.MaxInt32, math.MinInt32} {

@@ -4,6 +4,7 @@ package openings
 
 import (
 	"math/bits"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,16 +71,25 @@ func parseCapabilities(list []corev1.Capability) (set Capabilities, all bool) {
 	return set, all
 }
 
-// String lists the names.
-func (c Capabilities) String() string {
+// Names lists the names; one that has none yet is called by its number.
+func (c Capabilities) Names() []string {
 	var names []string
 	for set := uint64(c); set != 0; set &= set - 1 {
-		n := bits.TrailingZeros64(set)
-		if n >= len(capabilityNames) {
-			names = append(names, "others")
-			break
+		if n := bits.TrailingZeros64(set); n < len(capabilityNames) {
+			names = append(names, capabilityNames[n])
+		} else {
+			names = append(names, "CAP_"+strconv.Itoa(n))
 		}
-		names = append(names, capabilityNames[n])
+	}
+	return names
+}
+
+// String lists the names for a message.
+func (c Capabilities) String() string {
+	unnamed := c >> len(capabilityNames) << len(capabilityNames)
+	names := (c &^ unnamed).Names()
+	if unnamed != 0 {
+		names = append(names, "others")
 	}
 	return strings.Join(names, ", ")
 }

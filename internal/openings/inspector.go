@@ -3,6 +3,7 @@
 package openings
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -33,6 +34,8 @@ type inspected struct {
 	since    map[suspicion]time.Time
 	findings []isolation.Finding
 	pending  bool
+	// whole is set if all was read that says something, and settled if what it showed is confirmed.
+	whole, settled bool
 	// granted is set if it was known what the spec asks for.
 	granted bool
 }
@@ -92,6 +95,14 @@ func (s *Inspector) Inspect(i *Inspection) {
 	}
 }
 
+// Settled tells whether a container was looked at closely: all was read, it was known what the spec asks
+// for, and what was open at first was looked at again. What is seen open for the first time later on is
+// mostly the runtime's, as with every exec, and unsettles nothing.
+func (s *Inspector) Settled(id string) bool {
+	c := s.containers[id]
+	return c != nil && c.settled
+}
+
 // owners tells of the mounts that are no node's whose they are.
 func (s *Inspector) owners() map[int]isolation.PodRef {
 	owners := make(map[int]isolation.PodRef)
@@ -134,6 +145,10 @@ func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners 
 		}
 		now.findings = c.tell(now.findings, &o)
 	}
+	now.whole = now.granted && c.Unread == "" && len(c.Processes) > 0
+	now.settled = now.whole && (!now.pending || before != nil && before.whole)
+	// What ended while it was looked at had not ended yet, or another one has its place.
+	now.pending = now.pending || c.Unread == "" && len(c.Processes) == 0
 }
 
 // Findings are what is confirmed, of all containers.
@@ -150,6 +165,7 @@ func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Findin
 	for i := range own {
 		if own[i].Kind == o.kind && own[i].Portal == o.portal {
 			own[i].Evidence.Processes++
+			own[i].Capabilities = joined(own[i].Capabilities, o.capabilities.Names())
 			if n := own[i].Evidence.Processes; n <= maxTold {
 				own[i].Message += "; " + o.text
 			}
@@ -157,6 +173,7 @@ func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Findin
 		}
 	}
 	f := c.finding(o.kind, o.portal, o.text)
+	f.Capabilities = o.capabilities.Names()
 	if o.kind == v1alpha1.Foreign {
 		f.Axis, f.Observed = o.axis.String(), isolation.Foreign
 	}
@@ -164,6 +181,16 @@ func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Findin
 		PID: o.by.PID, StartTime: o.by.StartTime, Command: isolation.Sanitize(o.by.Command, 64), Processes: 1, Check: o.check,
 	}
 	return append(own, f)
+}
+
+// joined are the names of both lists, each once.
+func joined(a, b []string) []string {
+	for _, name := range b {
+		if !slices.Contains(a, name) {
+			a = append(a, name)
+		}
+	}
+	return a
 }
 
 // maxTold is how many openings of one portal a message tells.

@@ -16,6 +16,8 @@ type opening struct {
 	portal string
 	// axis is what a [v1alpha1.Foreign] is about.
 	axis isolation.Axis
+	// capabilities are those in excess.
+	capabilities Capabilities
 	// place identifies it among those of the same portal.
 	place string
 	// text is half a sentence without an end, sanitised.

@@ -350,6 +350,74 @@ func TestAContainerIsLookedAtAgainAfterAWhile(t *testing.T) {
 	}
 }
 
+func TestAContainerIsSettledOnceWhatItShowedIsConfirmed(t *testing.T) {
+	open := with(openings.Mount{Device: disk, Root: "/etc", Point: "/e", FSType: "ext4"})
+	unread := func(c *openings.Container) { c.Unread = "too many" }
+	unknown := func(c *openings.Container) { c.Grant = nil }
+	ended := func(c *openings.Container) { c.Processes = nil }
+	type edits = []func(*openings.Container)
+	for name, c := range map[string]struct {
+		looks []edits
+		want  []bool
+	}{
+		"at once if nothing is open":                        {[]edits{{}}, []bool{true}},
+		"at the second look if something is":                {[]edits{{open}, {open}}, []bool{false, true}},
+		"and stays so when something new is open":           {[]edits{{}, {open}}, []bool{true, true}},
+		"not while it is not known what the spec asks for":  {[]edits{{unknown}, {unknown}, {open}, {open}}, []bool{false, false, false, true}},
+		"not while it cannot be read":                       {[]edits{{unread}, {unread}, {}}, []bool{false, false, true}},
+		"not by a look at a first process that ended there": {[]edits{{ended}, {}}, []bool{false, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openings.Inspector{Confirm: confirm}
+			at := time.Unix(1_800_000_000, 0)
+			var got []bool
+			for _, edits := range c.looks {
+				s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{container(edits...)}, Pods: map[string]isolation.PodRef{ownID: {UID: podUID}}})
+				got, at = append(got, s.Settled(ownID)), at.Add(confirm)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("settled %v, want %v", got, c.want)
+			}
+			if s.Settled(otherID) {
+				t.Error("a container that was never looked at is settled")
+			}
+		})
+	}
+}
+
+func TestWhatEndedWhileItWasLookedAtIsSoonDueAgain(t *testing.T) {
+	s := openings.Inspector{Confirm: confirm}
+	at := time.Unix(1_800_000_000, 0)
+	s.Inspect(&openings.Inspection{
+		At: at, Node: node(), Containers: []openings.Container{container(func(c *openings.Container) { c.Processes = nil })},
+		Pods: map[string]isolation.PodRef{ownID: {UID: podUID}},
+	})
+	if !s.Due(ownID, true, at.Add(confirm)) {
+		t.Error("it is not due")
+	}
+}
+
+func TestCapabilitiesInExcessAreNamedApartFromTheMessage(t *testing.T) {
+	const sysAdmin, bpf, later = openings.Capabilities(1 << 21), openings.Capabilities(1 << 39), openings.Capabilities(1 << 50)
+	c := container(first(func(p *openings.Process) { p.Capabilities |= sysAdmin }), func(c *openings.Container) {
+		second := c.Processes[0]
+		second.PID, second.Capabilities = 4712, sysAdmin|bpf|later
+		third := second
+		third.PID = 4713
+		c.Processes = append(c.Processes, second, third)
+	})
+	s := openings.Inspector{Confirm: confirm}
+	at := time.Unix(1_800_000_000, 0)
+	for range 2 {
+		s.Inspect(&openings.Inspection{At: at, Node: node(), Containers: []openings.Container{c}, Pods: map[string]isolation.PodRef{ownID: {UID: podUID}}})
+		at = at.Add(confirm)
+	}
+	f := s.Findings()
+	if len(f) != 1 || !slices.Equal(f[0].Capabilities, []string{"SYS_ADMIN", "BPF", "CAP_50"}) || f[0].Evidence.Processes != 2 {
+		t.Errorf("found %+v", f)
+	}
+}
+
 func TestGrantOf(t *testing.T) {
 	const spec = `
 securityContext: {seccompProfile: {type: RuntimeDefault}}

@@ -59,7 +59,7 @@ const (
 func TestWhatIsWrongStandsBesideWhatIsRequired(t *testing.T) {
 	levels := isolation.Fill(isolation.Pod)
 	levels[isolation.PID] = isolation.Host
-	text, wrong := explained(t, "hostPID: true\ncontainers: [{name: app}]", isolation.Sight{Levels: levels, Findings: []v1alpha1.NodeFinding{
+	text, wrong := explained(t, "hostPID: true\ncontainers: [{name: app}]", isolation.Sight{Levels: levels, Inspected: true, Findings: []v1alpha1.NodeFinding{
 		{Kind: v1alpha1.Escape, Axis: "network", Container: "app", Message: "somewhere\x1b[2J", Evidence: &v1alpha1.Evidence{PID: 7, TID: 8, Check: "rm -rf /"}},
 		{Kind: v1alpha1.Portal, Portal: "runtimeSockets", Message: "a socket", Evidence: &v1alpha1.Evidence{PID: 9}},
 	}}, tenants, trial, others)
@@ -113,7 +113,7 @@ func TestWithoutAPolicyNothingIsRequired(t *testing.T) {
 	if !strings.Contains(text, "There is no policy: nothing is required.\n") || wrong {
 		t.Error(text)
 	}
-	text, wrong = explained(t, "containers: [{name: app}]", isolation.Sight{Levels: isolation.Fill(isolation.Container)}, tenants)
+	text, wrong = explained(t, "containers: [{name: app}]", isolation.Sight{Levels: isolation.Fill(isolation.Container), Inspected: true}, tenants)
 	if !strings.Contains(text, "Policy tenants (Deny): satisfied, and seen to be\n") || wrong {
 		t.Error(text)
 	}

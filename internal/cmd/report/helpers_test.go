@@ -92,7 +92,7 @@ runtimeHandlers: [{name: "", features: {userNamespaces: true}}, {name: runsc, fe
 // sees makes the agent of the pod's node see it with these levels.
 func (in *surroundings) sees(pod *corev1.Pod, l v1alpha1.Levels, findings ...v1alpha1.NodeFinding) {
 	s := &in.Reports[pod.Spec.NodeName].Status
-	s.Groups = append(s.Groups, v1alpha1.ObservedGroup{Levels: l, Pods: []v1alpha1.ObservedPod{{UID: pod.UID}}})
+	s.Groups = append(s.Groups, v1alpha1.ObservedGroup{Levels: l, Inspected: true, Pods: []v1alpha1.ObservedPod{{UID: pod.UID}}})
 	for _, f := range findings {
 		f.Pod.UID = pod.UID
 		s.Findings = append(s.Findings, f)

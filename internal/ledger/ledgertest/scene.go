@@ -114,9 +114,9 @@ func Report(node string, groups ...v1alpha1.ObservedGroup) *v1alpha1.NodeIsolati
 	}
 }
 
-// Group names pods with the levels they were seen at.
+// Group names pods with the levels they were seen at, looked at closely.
 func Group(levels v1alpha1.Levels, names ...string) v1alpha1.ObservedGroup {
-	g := v1alpha1.ObservedGroup{Levels: levels}
+	g := v1alpha1.ObservedGroup{Levels: levels, Inspected: true}
 	for _, name := range names {
 		g.Pods = append(g.Pods, v1alpha1.ObservedPod{UID: types.UID("uid-" + name)})
 	}

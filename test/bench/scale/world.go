@@ -166,7 +166,7 @@ func (w *world) report(n int) *v1alpha1.NodeIsolationReport {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "NodeIsolationReport"},
 		ObjectMeta: metav1.ObjectMeta{Name: w.nodeName(n), UID: types.UID(fmt.Sprintf("5c0d-%032d", n)), CreationTimestamp: now, Generation: 1},
 	}
-	good, bad := v1alpha1.ObservedGroup{Levels: levels}, v1alpha1.ObservedGroup{Levels: low}
+	good, bad := v1alpha1.ObservedGroup{Levels: levels, Inspected: true}, v1alpha1.ObservedGroup{Levels: low, Inspected: true}
 	for i := n; i < w.Pods; i += w.Nodes {
 		seen := v1alpha1.ObservedPod{Namespace: w.namespaceName(w.namespaceOf(i)), Name: w.podName(i), UID: w.podUID(i)}
 		if w.breaches(i) {

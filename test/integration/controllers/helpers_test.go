@@ -147,9 +147,9 @@ func setCondition(s *v1alpha1.NodeIsolationReportStatus, kind string, status met
 	meta.SetStatusCondition(&s.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason})
 }
 
-// at names pods with the levels they were seen at.
+// at names pods with the levels they were seen at, looked at closely.
 func at(levels v1alpha1.Levels, pods ...*corev1.Pod) v1alpha1.ObservedGroup {
-	g := v1alpha1.ObservedGroup{Levels: levels, Pods: []v1alpha1.ObservedPod{}}
+	g := v1alpha1.ObservedGroup{Levels: levels, Inspected: true, Pods: []v1alpha1.ObservedPod{}}
 	for _, p := range pods {
 		g.Pods = append(g.Pods, v1alpha1.ObservedPod{UID: p.UID, Namespace: p.Namespace, Name: p.Name})
 	}

@@ -38,7 +38,8 @@ func nodeFinding(kind v1alpha1.FindingKind, axis isolation.Axis, level isolation
 		Pod:       v1alpha1.ObservedPod{UID: types.UID(long(36)), Namespace: long(63), Name: long(253)},
 		Container: long(63), ContainerID: long(64),
 		Axis: axis.API(), Claimed: level.API(), Observed: level.API(),
-		Message: long(1024), FirstSeen: metav1.Now(),
+		Capabilities: []v1alpha1.Capability{"SYS_ADMIN", v1alpha1.Capability(strings.Repeat("X", 64))},
+		Message:      long(1024), FirstSeen: metav1.Now(),
 		Evidence: &v1alpha1.Evidence{
 			PID: math.MaxInt64, TID: math.MaxInt64, StartTime: math.MaxInt64,
 			Command: isolation.Sanitize(strings.Repeat("\x1b", 64), 64),
