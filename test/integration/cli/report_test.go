@@ -78,7 +78,7 @@ var _ = Describe("bulkhead report", func() {
 			ChangedAt: &now, Node: v1alpha1.NodeFacts{BootID: "b", KernelVersion: "k"}, PodsTotal: 1,
 			Groups: []v1alpha1.ObservedGroup{{
 				Inspected: true, Levels: v1alpha1.Levels{PID: "Host", Network: "Pod", IPC: "Pod", UTS: "Pod", Mount: "Container", User: "Host", Cgroup: "Host", Time: "Host"},
-				Pods:   []v1alpha1.ObservedPod{{UID: first.UID, Namespace: "crowd", Name: first.Name}},
+				Pods: []v1alpha1.ObservedPod{{UID: first.UID, Namespace: "crowd", Name: first.Name}},
 			}},
 			Conditions: []metav1.Condition{
 				{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLooking, LastTransitionTime: now},
