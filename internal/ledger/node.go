@@ -132,11 +132,11 @@ func (n *node) waitForSilence(l *Ledger) {
 // stateAt is whether the report counts at a moment.
 func (n *node) stateAt(now time.Time) state {
 	switch {
-	case n.report == nil || n.renewed.IsZero():
+	case n.absent():
 		return state{unseen: "node " + n.name + ": no agent has reported"}
-	case n.renewed.After(now) && !Fresh(n.renewed, now, AgentLease):
+	case n.renewed.After(now) && n.silent(now):
 		return state{unseen: "node " + n.name + ": its agent's clock is wrong, it says " + n.renewed.UTC().Format(time.RFC3339)}
-	case !Fresh(n.renewed, now, AgentLease):
+	case n.silent(now):
 		return state{unseen: "node " + n.name + ": its agent has been silent since " + n.renewed.UTC().Format(time.RFC3339)}
 	}
 	return unfit(n.name, &n.report.Status)

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"time"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -32,7 +33,9 @@ type mark struct {
 	// findings is how many there are, kinds has a bit for each rank of severity among them.
 	findings uint32
 	kinds    uint16
-	class    isolation.Class
+	// tally is what they are about.
+	tally unique.Handle[tally]
+	class isolation.Class
 	// verified is [isolation.Assessment.Verified]; running and settled are the pod's.
 	verified, running, settled bool
 }
@@ -133,7 +136,7 @@ func (l *Ledger) mark(p *pod, policy *policy) (m mark, ok bool) {
 	}
 	m = mark{
 		policy: policy, findings: uint32(len(a.Findings)), class: a.Class,
-		verified: a.Verified, running: p.running, settled: p.settled,
+		verified: a.Verified, running: p.running, settled: p.settled, tally: tallyOf(a.Findings),
 	}
 	for i := range a.Findings {
 		m.kinds |= 1 << isolation.Severity(a.Findings[i].Kind)
