@@ -55,6 +55,7 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
+	go -C test/prometheus test ./...
 	go test ./internal/vap ./internal/admission # all of their cases: some would take minutes with the race detector
 
 # The minor version of Kubernetes for conformance, such as 1.34; empty: the local cluster's.
