@@ -55,7 +55,8 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
-	go test ./internal/vap ./internal/admission # all of their cases: some would take minutes with the race detector
+	go -C test/prometheus test ./...
+	go test ./internal/vap ./internal/admission ./internal/ledger # all of their cases: some would take minutes with the race detector
 
 .PHONY: test-browser
 test-browser: ## The HTML report in a real browser, light and dark; screenshots in $(BIN)/report. Needs Chromium, no root.

@@ -45,6 +45,13 @@ func (f *feed) tell(books *ledger.Ledger) {
 	}
 }
 
+// waiting is how many things the ledger is not told yet.
+func (f *feed) waiting() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.news)
+}
+
 func (f *feed) put(kind string, e entry, o client.Object, gone bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -63,6 +63,10 @@ func Setup(mgr manager.Manager, o Options) error {
 	status := &statusReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks, compiler: compiler,
 	}
+	status.knowledge = newKnowledge(status.feed.waiting)
+	if err := mgr.Add(exported().whileLeading(status.knowledge)); err != nil {
+		return fmt.Errorf("set up the controllers' metrics: %w", err)
+	}
 	if err := status.setup(mgr); err != nil {
 		return fmt.Errorf("set up the controller of policies' status: %w", err)
 	}

@@ -30,6 +30,8 @@ type statusReconciler struct {
 	options  *webhookOptions
 	compiler *compiler
 
+	// knowledge is what metrics tell.
+	knowledge *knowledge
 	// feed holds what the books are not told yet.
 	feed feed
 	// books on every pod, nil before the first judgement. One worker runs, so neither they nor what
@@ -46,6 +48,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 	if rest := r.rests.Sub(r.clock.Now()); rest > 0 {
 		return reconcile.Result{RequeueAfter: min(rest, pace)}, nil
 	}
+	began := time.Now()
 	in, err := gather(ctx, r.client, r.options.Namespace, r.clock.Now())
 	if err != nil {
 		return reconcile.Result{}, err
@@ -53,6 +56,7 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 	in.compileAll(r.compiler)
 	r.keepBooks(in)
 	j := judge(in, r.books, r.options)
+	r.knowledge.judged(&j, r.books, in.Now, time.Since(began))
 	again, err := r.writeAll(ctx, &j)
 	now := r.clock.Now()
 	r.rests = now.Add(pace)

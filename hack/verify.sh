@@ -11,7 +11,7 @@ unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || fail "not formatted (gofmt -w FILE): $unformatted"
 
 echo "verify: modules"
-for module in . hack/cluster hack/tools; do
+for module in . hack/cluster hack/tools test/prometheus; do
 	(cd "$module" && go mod tidy -diff >/dev/null) || fail "$module/go.mod is not tidy (go mod tidy)"
 done
 
@@ -28,7 +28,7 @@ for crd in "$generated"/crd/*.yaml; do
 done
 
 echo "verify: vet"
-go vet ./... && go vet -tags e2e ./test/e2e/... && go vet -tags browser ./internal/cmd/report && go -C hack/cluster vet . ./internal/... || fail "go vet"
+go vet ./... && go vet -tags e2e ./test/e2e/... && go vet -tags browser ./internal/cmd/report && go -C hack/cluster vet . ./internal/... && go -C test/prometheus vet ./... || fail "go vet"
 
 echo "verify: lint and import walls"
 $tool golangci-lint run --allow-parallel-runners ./... || fail "golangci-lint"

@@ -41,9 +41,20 @@ type instruments struct {
 // registered are the instruments of this process, on the manager's /metrics.
 var registered = sync.OnceValue(func() *instruments {
 	i := newInstruments()
-	metrics.Registry.MustRegister(i.reviews, i.verdicts, i.duration, i.inFlight, i.panics, i.expiry)
+	metrics.Registry.MustRegister(i.all()...)
 	return i
 })
+
+func (i *instruments) all() []prometheus.Collector {
+	return []prometheus.Collector{i.reviews, i.verdicts, i.duration, i.inFlight, i.panics, i.expiry}
+}
+
+// Describe tells of every metric of admission: rules and dashboards are checked against them.
+func Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range newInstruments().all() {
+		c.Describe(ch)
+	}
+}
 
 func newInstruments() *instruments {
 	i := &instruments{

@@ -56,6 +56,9 @@ func newMetrics() *metrics {
 	return m
 }
 
+// Describe tells of every metric of an agent: rules and dashboards are checked against them.
+func Describe(ch chan<- *prometheus.Desc) { newMetrics().registry.Describe(ch) }
+
 // looked tells of a look.
 func (m *metrics) looked(s *Sighting, took time.Duration, stats Stats) {
 	m.duration.Observe(took.Seconds())

@@ -77,3 +77,45 @@ func SightOf(pod *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now
 	node := pod.Spec.NodeName
 	return NewSights(map[string]*v1alpha1.NodeIsolationReport{node: report}, map[string]time.Time{node: renewed}, now).Of(pod)
 }
+
+// AgentCounts counts nodes by how their agents are: every node that has a pod, a report or an agent is in
+// one of the first four.
+type AgentCounts struct {
+	// Reporting agents see everything.
+	Reporting int
+	// Degraded ones are alive and do not see everything, or say that they are not ready.
+	Degraded int
+	// Silent ones have not said in time that they are alive, or not by a right clock.
+	Silent int
+	// Absent is where no agent has reported.
+	Absent int
+	// Truncated is how many reports could not name everything.
+	Truncated int
+	// Oldest is when the agent that has been silent for longest last said that it is alive; zero if none ever did.
+	Oldest time.Time
+}
+
+// Agents counts the nodes as they are now.
+func (l *Ledger) Agents() AgentCounts {
+	var c AgentCounts
+	for _, n := range l.nodes {
+		if n.report != nil && n.report.Status.Truncated {
+			c.Truncated++
+		}
+		switch n.stateAt(l.now).agent {
+		case AgentAbsent:
+			c.Absent++
+			continue
+		case AgentSilent:
+			c.Silent++
+		case AgentReporting:
+			c.Reporting++
+		default:
+			c.Degraded++
+		}
+		if c.Oldest.IsZero() || n.renewed.Before(c.Oldest) {
+			c.Oldest = n.renewed
+		}
+	}
+	return c
+}

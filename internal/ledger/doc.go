@@ -15,6 +15,8 @@
 //	node.go      what a node's report says of a pod, and whether it counts
 //	agents.go    how a node's agent is, and what it says, for who keeps no books
 //	policy.go    the sums of the marks of one policy
+//	tally.go     what findings are about, in a few bytes
+//	agents.go    how the agents of all nodes are
 //	standing.go  what there is to tell of a policy: sums, and the worst by name
 //	verified.go  the condition Verified
 //	alarms.go    what changes by the passing of time

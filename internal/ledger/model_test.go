@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,6 @@ import (
 // The model is a small cluster in which anything may happen at any time. A ledger is told every step
 // of it, another one the whole of it from scratch, and a third time it is counted without any ledger.
 const (
-	steps         = 10_000
 	modelPods     = 24
 	modelPolicies = 5
 )
@@ -271,6 +271,46 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 	return n, findings
 }
 
+// countedAgents is how the agents are, by what is said of a pod that is on each of the nodes.
+func (m *model) countedAgents() ledger.AgentCounts {
+	nodes := map[string]bool{}
+	for name := range m.scene.Reports {
+		nodes[name] = true
+	}
+	for name := range m.scene.Agents {
+		nodes[name] = true
+	}
+	for _, pod := range m.pods {
+		if pod.Spec.NodeName != "" && !isolation.Ended(&pod) {
+			nodes[pod.Spec.NodeName] = true
+		}
+	}
+	var n ledger.AgentCounts
+	for name := range nodes {
+		report, renewed := m.scene.Reports[name], m.scene.Agents[name]
+		probe := corev1.Pod{Spec: corev1.PodSpec{NodeName: name}}
+		if report != nil && report.Status.Truncated {
+			n.Truncated++
+		}
+		sight := ledger.SightOf(&probe, report, renewed, m.now)
+		switch {
+		case strings.Contains(sight.Unseen, "no agent has reported"):
+			n.Absent++
+			continue
+		case strings.Contains(sight.Unseen, "silent since"), strings.Contains(sight.Unseen, "clock is wrong"):
+			n.Silent++
+		case strings.Contains(sight.Unseen, "is not ready"), !meta.IsStatusConditionFalse(report.Status.Conditions, v1alpha1.ConditionDegraded):
+			n.Degraded++
+		default:
+			n.Reporting++
+		}
+		if n.Oldest.IsZero() || renewed.Before(n.Oldest) {
+			n.Oldest = renewed
+		}
+	}
+	return n
+}
+
 // fromScratch is a ledger that is told the whole scene. It keeps the objects that it is handed.
 func (m *model) fromScratch() *ledger.Ledger {
 	m.scene.Pods = nil
@@ -299,9 +339,19 @@ func (m *model) compare() string {
 		if kept.Pods != counts || int(kept.FindingsTotal) != len(findings) {
 			return fmt.Sprintf("%s: kept\n%+v, %d findings\ncounted\n%+v, %d findings", name, kept.Pods, kept.FindingsTotal, counts, len(findings))
 		}
+		matters := map[ledger.Matter]int32{}
+		for _, f := range findings {
+			matters[ledger.Matter{Kind: f.Kind, Axis: f.Axis, Portal: f.Portal}]++
+		}
+		if !maps.Equal(kept.Matters, matters) {
+			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Matters, matters)
+		}
 		if shown := findings[:min(len(findings), v1alpha1.MaxPolicyFindings)]; !slices.Equal(kept.Findings, shown) {
 			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Findings, shown)
 		}
+	}
+	if a, b := m.ledger.Agents(), scratch.Agents(); a != b || a != m.countedAgents() {
+		return fmt.Sprintf("agents: kept\n%+v\nfrom scratch\n%+v\ncounted\n%+v", a, b, m.countedAgents())
 	}
 	if next := m.ledger.Next(); !next.IsZero() && !next.After(m.now) {
 		return "it is " + m.now.String() + " and something was to happen at " + next.String()

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"time"
+	"unique"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -30,7 +31,9 @@ type mark struct {
 	// findings is how many there are, kinds has a bit for each rank of severity among them.
 	findings uint32
 	kinds    uint16
-	class    isolation.Class
+	// tally is what they are about.
+	tally unique.Handle[tally]
+	class isolation.Class
 	// verified is [isolation.Assessment.Verified]; running and settled are the pod's.
 	verified, running, settled bool
 }
@@ -132,7 +135,7 @@ func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sigh
 	}
 	m = mark{
 		policy: p, findings: uint32(len(a.Findings)), class: a.Class,
-		verified: a.Verified, running: pod.Running(), settled: pod.settled,
+		verified: a.Verified, running: pod.Running(), settled: pod.settled, tally: tallyOf(a.Findings),
 	}
 	for i := range a.Findings {
 		m.kinds |= 1 << isolation.Severity(a.Findings[i].Kind)

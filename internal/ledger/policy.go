@@ -23,6 +23,8 @@ type policy struct {
 
 	pods     v1alpha1.PodCounts
 	findings int32
+	// matters is how many findings there are of each.
+	matters map[Matter]int32
 	// kinds is how many pods have a finding of each rank of severity.
 	kinds [ranks]int32
 	// exempt is how many pods need each exemption, by its place.
@@ -37,7 +39,7 @@ type policy struct {
 }
 
 func newPolicy(api *v1alpha1.IsolationPolicy, place int) *policy {
-	p := &policy{api: api, place: place, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32)}
+	p := &policy{api: api, place: place, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32), matters: make(map[Matter]int32)}
 	p.compiled, p.err = isolation.Compile(api)
 	return p
 }
@@ -53,6 +55,7 @@ func (p *policy) count(pod *pod, m *mark, by int32) {
 	p.pods.Matched += by
 	*p.class(m.class) += by
 	p.findings += by * int32(m.findings)
+	p.addTally(m.tally, by)
 	for rank := range p.kinds {
 		if m.kinds&(1<<rank) != 0 {
 			p.kinds[rank] += by

@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"maps"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -21,7 +23,9 @@ type Standing struct {
 	// namespace and name of the pod.
 	Findings      []v1alpha1.PolicyFinding
 	FindingsTotal int32
-	Exemptions    []v1alpha1.ExemptionStatus
+	// Matters is how many of them there are of each.
+	Matters    map[Matter]int32
+	Exemptions []v1alpha1.ExemptionStatus
 	// Verified is the condition of that name, without its time and generation.
 	Verified metav1.Condition
 }
@@ -46,7 +50,7 @@ func (l *Ledger) stand(p *policy) *Standing {
 	shown := l.worst(p)
 	return &Standing{
 		Compiled: p.compiled, Pods: p.pods, Nodes: p.countNodes(),
-		Findings: l.list(p, &shown), FindingsTotal: p.findings,
+		Findings: l.list(p, &shown), FindingsTotal: p.findings, Matters: maps.Clone(p.matters),
 		Exemptions: p.exemptions(l.now), Verified: l.verified(p, &shown),
 	}
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+)
+
+// judged is what is known of a cluster with a breach and with nodes in every state.
+func judged(policies ...string) *knowledge {
+	in := world()
+	in.Pods = []corev1.Pod{running("a", time.Hour), running("b", time.Hour)}
+	in.Reports["one"] = report("one", group(onHostPID(), "a"), group(isolated, "b"))
+	in.Reports["two"], in.Agents["two"] = report("two"), now.Add(-time.Hour)
+	in.Reports["two"].Status.Truncated = true
+	in.Agents["three"] = now
+	for _, name := range policies {
+		in.Policies = append(in.Policies, demanding(name))
+	}
+	books := in.Ledger(in.Now, in.Policies...)
+	j := judge(&in.input, books, options)
+	k := newKnowledge(func() int { return 7 })
+	k.judged(&j, books, in.Now, time.Second)
+	return k
+}
+
+func TestTheLeaderTellsWhatItKnows(t *testing.T) {
+	e := &exporter{}
+	e.leader.Store(judged("all"))
+	NewWithT(t).Expect(testutil.CollectAndCompare(e, strings.NewReader(`
+# HELP bulkhead_findings Findings of a policy, by kind and by the axis or the portal that is concerned.
+# TYPE bulkhead_findings gauge
+bulkhead_findings{axis="pid",kind="Breach",policy="all",portal=""} 1
+# HELP bulkhead_news_waiting Changed objects of which the books have not been told.
+# TYPE bulkhead_news_waiting gauge
+bulkhead_news_waiting 7
+# HELP bulkhead_nodes Nodes that have a pod, a report or an agent, by how their agents are.
+# TYPE bulkhead_nodes gauge
+bulkhead_nodes{agent="absent"} 1
+bulkhead_nodes{agent="degraded"} 0
+bulkhead_nodes{agent="reporting"} 1
+bulkhead_nodes{agent="silent"} 1
+# HELP bulkhead_agent_oldest_renewal_age_seconds When judged last, how long ago the agent that has been silent for longest said that it is alive.
+# TYPE bulkhead_agent_oldest_renewal_age_seconds gauge
+bulkhead_agent_oldest_renewal_age_seconds 3600
+# HELP bulkhead_pods Pods that a policy matches, each in one state, the first that applies.
+# TYPE bulkhead_pods gauge
+bulkhead_pods{policy="all",state="breached"} 1
+bulkhead_pods{policy="all",state="compliant"} 1
+bulkhead_pods{policy="all",state="exempt"} 0
+bulkhead_pods{policy="all",state="unverified"} 0
+bulkhead_pods{policy="all",state="violating"} 0
+# HELP bulkhead_pods_kept Pods in the books that have not ended, each once.
+# TYPE bulkhead_pods_kept gauge
+bulkhead_pods_kept 2
+# HELP bulkhead_reports_truncated Reports of nodes that could not name everything.
+# TYPE bulkhead_reports_truncated gauge
+bulkhead_reports_truncated 1
+`), "bulkhead_pods", "bulkhead_findings", "bulkhead_nodes", "bulkhead_reports_truncated", "bulkhead_pods_kept",
+		"bulkhead_news_waiting", "bulkhead_agent_oldest_renewal_age_seconds")).To(Succeed())
+}
+
+func TestAConditionHasOneStatus(t *testing.T) {
+	g := NewWithT(t)
+	sum := map[string]float64{}
+	for name, value := range series(g, judged("all"), "bulkhead_policy_condition") {
+		kind, _, _ := strings.Cut(name, " ")
+		sum[kind] += value
+	}
+	g.Expect(sum).To(Equal(map[string]float64{"Accepted": 1, "Enforced": 1, "Verified": 1}))
+	g.Expect(series(g, judged("all"), "bulkhead_policy_condition")).To(HaveKeyWithValue("Verified false all", 1.))
+}
+
+func TestAPolicyThatIsGoneHasNoSeries(t *testing.T) {
+	g := NewWithT(t)
+	e := &exporter{}
+	e.leader.Store(judged("all", "other"))
+	g.Expect(testutil.CollectAndCount(e, "bulkhead_pods")).To(Equal(10))
+	e.leader.Store(judged("all"))
+	g.Expect(testutil.CollectAndCount(e, "bulkhead_pods")).To(Equal(5))
+	e.leader.Store(judged())
+	g.Expect(testutil.CollectAndCount(e, "bulkhead_pods", "bulkhead_findings", "bulkhead_policy_condition")).To(BeZero())
+	g.Expect(testutil.CollectAndCount(e, "bulkhead_nodes")).To(Equal(4), "the nodes are there all the same")
+}
+
+func TestWhoDoesNotLeadTellsNothing(t *testing.T) {
+	g := NewWithT(t)
+	e := &exporter{}
+	g.Expect(testutil.CollectAndCount(e)).To(BeZero(), "before it leads")
+	e.leader.Store(newKnowledge(func() int { return 1 }))
+	g.Expect(testutil.CollectAndCount(e)).To(BeZero(), "before it has judged")
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- e.whileLeading(judged("all")).Start(ctx) }()
+	g.Eventually(func() int { return testutil.CollectAndCount(e) }).ShouldNot(BeZero())
+	stop()
+	g.Expect(<-ended).To(Succeed())
+	g.Expect(testutil.CollectAndCount(e)).To(BeZero(), "after it led")
+}
+
+func TestTheEndOfOneLeaderDoesNotSilenceTheNext(t *testing.T) {
+	g := NewWithT(t)
+	e := &exporter{}
+	next := judged("all")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- e.whileLeading(judged("all")).Start(ctx) }()
+	g.Eventually(e.leader.Load).ShouldNot(BeNil())
+	e.leader.Store(next)
+	stop()
+	g.Expect(<-ended).To(Succeed())
+	g.Expect(e.leader.Load()).To(BeIdenticalTo(next))
+}
+
+func TestOfAPolicyThatIsNotValidNoPodIsCounted(t *testing.T) {
+	g := NewWithT(t)
+	in := world()
+	p := demanding("all")
+	p.Spec.Isolation = &v1alpha1.Isolation{PID: "Never"}
+	in.Policies = []v1alpha1.IsolationPolicy{p}
+	books := in.Ledger(in.Now, in.Policies...)
+	j := judge(&in.input, books, options)
+	k := newKnowledge(func() int { return 0 })
+	k.judged(&j, books, in.Now, time.Second)
+	g.Expect(series(g, k, "bulkhead_pods")).To(BeEmpty())
+	g.Expect(series(g, k, "bulkhead_policy_condition")).To(HaveKeyWithValue("Accepted false all", 1.))
+}
+
+// series are those of a metric, by the values of type, status and policy.
+func series(g *WithT, k *knowledge, name string) map[string]float64 {
+	e := &exporter{}
+	e.leader.Store(k)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(e)
+	families, err := registry.Gather()
+	g.Expect(err).NotTo(HaveOccurred())
+	out := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			label := map[string]string{}
+			for _, l := range m.GetLabel() {
+				label[l.GetName()] = l.GetValue()
+			}
+			out[label["type"]+" "+label["status"]+" "+label["policy"]] = m.GetGauge().GetValue()
+		}
+	}
+	return out
+}
