@@ -106,10 +106,10 @@ func (l *Ledger) judge(p *pod) {
 			continue
 		}
 		if before != nil {
-			policy.count(p, before, -1)
+			l.count(p, before, -1)
 		}
 		if now != nil {
-			policy.count(p, now, 1)
+			l.count(p, now, 1)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (l *Ledger) judge(p *pod) {
 // unmark takes what every policy said of a pod.
 func (l *Ledger) unmark(p *pod) {
 	for i := range p.marks {
-		p.marks[i].policy.count(p, &p.marks[i], -1)
+		l.count(p, &p.marks[i], -1)
 	}
 	p.marks = nil
 }
