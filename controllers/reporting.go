@@ -55,7 +55,7 @@ func newReporting(mgr manager.Manager, o Options, books *sharedBooks) (*reportin
 	r := &reporting{
 		reports: &reportsReconciler{
 			client: mgr.GetClient(), live: mgr.GetAPIReader(), clock: o.Clock, books: books,
-			limit: rate.NewLimiter(reportsPerSecond, reportBurst),
+			limit: rate.NewLimiter(reportsPerSecond, reportBurst), refusedPace: o.LookForViewers,
 		},
 		log:   mgr.GetLogger().WithName("reports"),
 		every: o.LookForViewers,

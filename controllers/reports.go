@@ -34,8 +34,6 @@ const (
 	reportPace = 10 * time.Second
 	// reportsPerSecond, and reportBurst, bound how often reports are written in all.
 	reportsPerSecond, reportBurst = 10, 20
-	// refusedPace is how long a refusal is waited out.
-	refusedPace = time.Minute
 )
 
 // reportsReconciler writes the reports that viewers read, one request for each namespace of which the books
@@ -47,6 +45,8 @@ type reportsReconciler struct {
 	clock clock.PassiveClock
 	books *sharedBooks
 	limit *rate.Limiter
+	// refusedPace is how long a refusal is waited out.
+	refusedPace time.Duration
 
 	mu sync.Mutex
 	// api that is written; nil as long as the cluster has none. Everything below is about it.
@@ -94,7 +94,7 @@ func (r *reportsReconciler) Reconcile(ctx context.Context, q reconcile.Request) 
 		return reconcile.Result{}, nil
 	case apierrors.IsForbidden(err):
 		r.tellRefused(log.FromContext(ctx), err)
-		return reconcile.Result{RequeueAfter: refusedPace}, nil
+		return reconcile.Result{RequeueAfter: r.refusedPace}, nil
 	}
 	return reconcile.Result{}, err
 }

@@ -45,7 +45,7 @@ type Options struct {
 	// ten seconds.
 	SettleTime time.Duration
 	// LookForViewers is how often it is looked whether the cluster has a kind of report that viewers of
-	// policies read. Defaults to a minute.
+	// policies read, and tried again to write one that was refused. Defaults to a minute.
 	LookForViewers time.Duration
 	// Clock defaults to the real one.
 	Clock clock.PassiveClock

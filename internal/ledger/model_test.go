@@ -46,7 +46,7 @@ type model struct {
 func newModel(seed uint64) *model {
 	m := &model{
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
-		told: map[string][]ledger.Assessed{},
+		told:  map[string][]ledger.Assessed{},
 		scene: ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
 	}
 	m.ledger = ledger.New(m.now)

@@ -120,7 +120,13 @@ var _ = Describe("Reports for viewers", Ordered, func() {
 		node = anAgent(ctx)
 		good, bad := running(ctx, namespace, "good", node.node, time.Hour), running(ctx, namespace, "bad", node.node, time.Hour, onHost)
 		running(ctx, namespace, "unseen", "nowhere", time.Hour)
-		node.sees(ctx, at(isolated, good), at(onHostPID(), bad))
+		node.report(ctx, func(s *v1alpha1.NodeIsolationReportStatus) {
+			s.Groups = []v1alpha1.ObservedGroup{at(isolated, good), at(onHostPID(), bad)}
+			s.Findings = []v1alpha1.NodeFinding{{
+				Kind: v1alpha1.Escape, Pod: v1alpha1.ObservedPod{UID: bad.UID, Namespace: bad.Namespace, Name: bad.Name},
+				Axis: "pid", Observed: v1alpha1.LevelHost, FirstSeen: metav1.Now(), Message: "a process called \x1b[2J\u202e\n",
+			}}
+		})
 		Expect(server.Install(ctx, "rbac/manager/role.yaml")).To(Succeed())
 		startAs(server.AsManager(), log.logger(), often)
 		DeferCleanup(func(ctx context.Context) {
@@ -143,7 +149,7 @@ var _ = Describe("Reports for viewers", Ordered, func() {
 		Expect(server.Install(ctx, "rbac/reports/role.yaml")).To(Succeed())
 	})
 	It("are PolicyReports where only those are installed", func(ctx context.Context) {
-		Eventually(reported(ctx, policyReports, namespace)).WithTimeout(90*time.Second).Should(summary(all), "a refusal is waited out")
+		Eventually(reported(ctx, policyReports, namespace)).WithTimeout(soon).Should(summary(all))
 	})
 	It("are OpenReports as soon as those are installed, and then nothing else", func(ctx context.Context) {
 		install(ctx, "openreports.io_reports.yaml")
@@ -152,7 +158,8 @@ var _ = Describe("Reports for viewers", Ordered, func() {
 		got, err := reported(ctx, openReports, namespace)()
 		Expect(err).NotTo(HaveOccurred())
 		Expect(got[0].Results).To(HaveExactElements(
-			SatisfyAll(HaveField("Result", openreports.Result("fail")), HaveField("Policy", policy.Name), HaveField("Rule", "pid"), HaveField("Severity", openreports.ResultSeverity("high"))),
+			SatisfyAll(HaveField("Result", openreports.Result("fail")), HaveField("Policy", policy.Name), HaveField("Rule", "pid"), HaveField("Severity", openreports.ResultSeverity("critical")),
+				HaveField("Description", MatchRegexp(`\Apid was observed as Host.* a process called [ -~]+\z`))),
 			SatisfyAll(HaveField("Result", openreports.Result("error")), HaveField("Properties", HaveKeyWithValue("node", "nowhere"))),
 			HaveField("Result", openreports.Result("pass")),
 		))
