@@ -2,7 +2,7 @@
 
 // Package controllers judges what the agents have seen, and keeps the API server told whom to ask.
 //
-// Two reconcilers, both on the replica that leads, both "gather, then judge": reads fill a plain
+// Three reconcilers, all on the replica that leads, all "gather, then judge": reads fill a plain
 // input, a pure function decides, and what differs is written.
 //
 //	setup.go         options, and what is watched
@@ -15,7 +15,14 @@
 //	judge.go         the status of each policy
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
+//	books.go         the books, as others may read them
 //	announce.go      what began and what ended, as events
+//
+// The reports that viewers of policies read, of which internal/policyreport makes the content:
+//
+//	reporting.go     which kind of report is written, and of which namespaces
+//	reports.go       writes those of one namespace
+//	viewers.go       which kinds the cluster has, and what stands of ours
 //
 // What the API server is told:
 //

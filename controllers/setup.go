@@ -44,6 +44,9 @@ type Options struct {
 	// SettleTime is how long both engines stand when a policy goes from one to the other. Defaults to
 	// ten seconds.
 	SettleTime time.Duration
+	// LookForViewers is how often it is looked whether the cluster has a kind of report that viewers of
+	// policies read, and tried again to write one that was refused. Defaults to a minute.
+	LookForViewers time.Duration
 	// Clock defaults to the real one.
 	Clock clock.PassiveClock
 }
@@ -59,9 +62,12 @@ func Setup(mgr manager.Manager, o Options) error {
 	}
 	o.SettleTime = cmp.Or(o.SettleTime, settleTime)
 	webhooks := newWebhookOptions(o.InstallNamespace, o.ExcludedNamespaces)
+	o.LookForViewers = cmp.Or(o.LookForViewers, lookForViewers)
+	books := &sharedBooks{}
 	compiler := newCompiler(webhooks.Excluded, o.Clock)
 	status := &statusReconciler{
 		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks, compiler: compiler,
+		books: books,
 	}
 	status.knowledge = newKnowledge(status.feed.waiting)
 	if err := mgr.Add(exported().whileLeading(status.knowledge)); err != nil {
@@ -75,6 +81,13 @@ func Setup(mgr manager.Manager, o Options) error {
 	}
 	if err := admission.setup(mgr); err != nil {
 		return fmt.Errorf("set up the controller of what the API server is told: %w", err)
+	}
+	reports, err := newReporting(mgr, o, books)
+	if err != nil {
+		return fmt.Errorf("set up the controller of reports for viewers: %w", err)
+	}
+	if err := reports.setup(mgr); err != nil {
+		return fmt.Errorf("set up the controller of reports for viewers: %w", err)
 	}
 	return nil
 }

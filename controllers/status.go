@@ -34,9 +34,9 @@ type statusReconciler struct {
 	knowledge *knowledge
 	// feed holds what the books are not told yet.
 	feed feed
-	// books on every pod, nil before the first judgement. One worker runs, so neither they nor what
-	// follows needs a lock.
-	books *ledger.Ledger
+	// books on every pod. One worker runs and is the only one that changes them, so what follows needs no
+	// lock.
+	books *sharedBooks
 	// rests until then.
 	rests time.Time
 	// lost are the findings out of sight, by the policy's UID.
@@ -54,10 +54,10 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	in.compileAll(r.compiler)
-	r.keepBooks(in)
-	j := judge(in, r.books, r.options)
-	r.knowledge.judged(&j, r.books, in.Now, time.Since(began))
-	again, err := r.writeAll(ctx, &j)
+	books := r.keepBooks(in)
+	j := judge(in, books, r.options)
+	r.knowledge.judged(&j, books, in.Now, time.Since(began))
+	again, err := r.writeAll(ctx, &j, books)
 	now := r.clock.Now()
 	r.rests = now.Add(pace)
 	switch {
@@ -72,24 +72,27 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 }
 
 // keepBooks brings the books up to the moment of the input.
-func (r *statusReconciler) keepBooks(in *input) {
-	if r.books == nil {
-		r.books = ledger.New(in.Now)
-	}
-	r.books.Advance(in.Now)
-	r.feed.tell(r.books)
-	r.books.SetPolicies(in.Policies)
+func (r *statusReconciler) keepBooks(in *input) *ledger.Ledger {
+	return r.books.keep(func(books *ledger.Ledger) *ledger.Ledger {
+		if books == nil {
+			books = ledger.New(in.Now)
+		}
+		books.Advance(in.Now)
+		r.feed.tell(books)
+		books.SetPolicies(in.Policies)
+		return books
+	})
 }
 
 // writeAll writes every policy's status. again is set if one of them was written by somebody else
 // meanwhile.
-func (r *statusReconciler) writeAll(ctx context.Context, j *judgement) (again bool, err error) {
+func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *ledger.Ledger) (again bool, err error) {
 	lost := make(map[types.UID]outOfSight)
 	var errs []error
 	for i := range j.verdicts {
 		v := &j.verdicts[i]
 		uid := v.policy.UID
-		announcements, out := announce(v, r.books, r.lost[uid])
+		announcements, out := announce(v, books, r.lost[uid])
 		switch err := r.write(ctx, v); {
 		case err == nil:
 			for i := range announcements {

@@ -65,7 +65,7 @@ func TestNothingIsToldUnlessTheStatusWasWritten(t *testing.T) {
 			j := in.judge()
 			events := &told{}
 			api := &refusingWriter{err: test.err}
-			again, err := (&statusReconciler{client: refusing{writer: api}, recorder: events, books: in.Ledger(in.Now, in.Policies...)}).writeAll(t.Context(), &j)
+			again, err := (&statusReconciler{client: refusing{writer: api}, recorder: events}).writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
 			g.Expect(again).To(Equal(test.again))
 			if test.fails {
 				g.Expect(err).To(MatchError(broken))
@@ -88,7 +88,7 @@ func TestAStatusThatIsTheSameIsNotWritten(t *testing.T) {
 	in.Now = now.Add(time.Minute)
 	j := in.judge()
 	api := &refusingWriter{err: errors.New("must not be asked")}
-	_, err := (&statusReconciler{client: refusing{writer: api}, recorder: &told{}, books: in.Ledger(in.Now, in.Policies...)}).writeAll(t.Context(), &j)
+	_, err := (&statusReconciler{client: refusing{writer: api}, recorder: &told{}}).writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(api.writes).To(BeZero())
 }

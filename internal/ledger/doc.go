@@ -18,11 +18,12 @@
 //	tally.go     what findings are about, in a few bytes
 //	agents.go    how the agents of all nodes are
 //	standing.go  what there is to tell of a policy: sums, and the worst by name
+//	assessed.go  what there is to tell of the pods of one namespace, and where that changed
 //	verified.go  the condition Verified
 //	alarms.go    what changes by the passing of time
 //
 // For each pod and policy it keeps a mark of a few bytes, by which a pod can be taken out of the sums
 // again, and no sentence: the few that somebody reads are made when they are asked for.
 //
-// It is pure: no client, no clock, no log. It does not lock; one goroutine uses it.
+// It is pure: no client, no clock, no log. It does not lock: who shares it does.
 package ledger

@@ -29,6 +29,8 @@ type Ledger struct {
 	// are not in there yet.
 	ordered, joined []*pod
 	alarms          alarms
+	// changed are namespaces of whose pods something else may be said than when that was asked last.
+	changed map[string]struct{}
 }
 
 // namespace is one of which a pod, or the API server, spoke.
@@ -49,6 +51,7 @@ func New(now time.Time) *Ledger {
 		named:      make(map[types.NamespacedName]*pod),
 		namespaces: make(map[string]*namespace),
 		nodes:      make(map[string]*node),
+		changed:    make(map[string]struct{}),
 	}
 }
 
@@ -185,7 +188,7 @@ func (l *Ledger) join(api *v1alpha1.IsolationPolicy) {
 		}
 		for pod := range n.pods {
 			if m, ok := p.mark(pod, pod.subject(), pod.sight()); ok {
-				p.count(pod, &m, 1)
+				l.count(pod, &m, 1)
 				pod.marks = append(pod.marks, m)
 			}
 		}
@@ -211,6 +214,10 @@ func (l *Ledger) erase(p *policy) {
 		n.policies = nil
 	}
 	for _, pod := range l.pods {
+		if pod.mark(p) == nil {
+			continue
+		}
+		l.changed[pod.Namespace] = struct{}{}
 		pod.marks = slices.DeleteFunc(pod.marks, func(m mark) bool { return m.policy == p })
 	}
 }

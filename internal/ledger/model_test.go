@@ -39,11 +39,14 @@ type model struct {
 	pods     map[string]corev1.Pod
 	uids     int
 	ledger   *ledger.Ledger
+	// told is what was said of the pods of each namespace, asked again only where something changed.
+	told map[string][]ledger.Assessed
 }
 
 func newModel(seed uint64) *model {
 	m := &model{
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
+		told:  map[string][]ledger.Assessed{},
 		scene: ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
 	}
 	m.ledger = ledger.New(m.now)
@@ -353,6 +356,9 @@ func (m *model) compare() string {
 	if a, b := m.ledger.Agents(), scratch.Agents(); a != b || a != m.countedAgents() {
 		return fmt.Sprintf("agents: kept\n%+v\nfrom scratch\n%+v\ncounted\n%+v", a, b, m.countedAgents())
 	}
+	if difference := m.compareAssessments(scratch); difference != "" {
+		return difference
+	}
 	if next := m.ledger.Next(); !next.IsZero() && !next.After(m.now) {
 		return "it is " + m.now.String() + " and something was to happen at " + next.String()
 	}
@@ -360,6 +366,39 @@ func (m *model) compare() string {
 		return "something happens at " + b.String() + ", and it is not waited for: " + a.String()
 	}
 	return ""
+}
+
+// compareAssessments tells where what is said of the pods of a namespace changed and was not said to have.
+func (m *model) compareAssessments(scratch *ledger.Ledger) string {
+	for _, namespace := range m.ledger.Changed() {
+		m.told[namespace] = m.ledger.Assessments(namespace)
+	}
+	counts := map[string]v1alpha1.PodCounts{}
+	for namespace, all := range m.told {
+		if ok, _ := Equal(spoken(scratch.Assessments(namespace))).Match(spoken(all)); !ok {
+			return fmt.Sprintf("namespace %s: told\n%+v\nfrom scratch\n%+v", namespace, spoken(all), spoken(scratch.Assessments(namespace)))
+		}
+		for i := range all {
+			n := counts[all[i].Policy.Name]
+			n.Matched++
+			counts[all[i].Policy.Name] = n
+		}
+	}
+	for name, p := range m.policies {
+		if s := m.ledger.Standing(p.UID); s.Pods.Matched != counts[name].Matched {
+			return fmt.Sprintf("%s matches %d pods, and %d are told of", name, s.Pods.Matched, counts[name].Matched)
+		}
+	}
+	return ""
+}
+
+// spoken is what is said, without the objects of which and by which it is.
+func spoken(all []ledger.Assessed) []string {
+	out := []string{}
+	for _, a := range all {
+		out = append(out, fmt.Sprintf("%s %s on %s by %s %d: %+v", a.Pod.UID, a.Pod.Name, a.Pod.Spec.NodeName, a.Policy.Name, a.Policy.Generation, a.Assessment))
+	}
+	return out
 }
 
 func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
@@ -372,6 +411,7 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 		if m.odds(500) {
 			// The manager is killed, and another one starts.
 			m.ledger = m.fromScratch()
+			m.told = map[string][]ledger.Assessed{}
 		}
 		if difference := m.compare(); difference != "" {
 			t.Fatalf("seed %d, step %d, after %q: %s", seed, i, last, difference)

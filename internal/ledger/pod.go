@@ -95,7 +95,7 @@ func (l *Ledger) judge(p *pod) {
 	subject, sight := p.subject(), p.sight()
 	for _, policy := range l.concerning(p.namespace) {
 		for len(former) > 0 && former[0].policy.place < policy.place {
-			former[0].policy.count(p, &former[0], -1)
+			l.count(p, &former[0], -1)
 			former = former[1:]
 		}
 		now, matches := policy.mark(p, subject, sight)
@@ -108,21 +108,21 @@ func (l *Ledger) judge(p *pod) {
 			if matches && *before == now && now.findings == 0 {
 				continue
 			}
-			policy.count(p, before, -1)
+			l.count(p, before, -1)
 		}
 		if matches {
-			policy.count(p, &now, 1)
+			l.count(p, &now, 1)
 		}
 	}
 	for i := range former {
-		former[i].policy.count(p, &former[i], -1)
+		l.count(p, &former[i], -1)
 	}
 }
 
 // unmark takes what every policy said of a pod.
 func (l *Ledger) unmark(p *pod) {
 	for i := range p.marks {
-		p.marks[i].policy.count(p, &p.marks[i], -1)
+		l.count(p, &p.marks[i], -1)
 	}
 	p.marks = nil
 }

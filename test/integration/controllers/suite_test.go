@@ -7,7 +7,9 @@ package controllers
 import (
 	"context"
 	"testing"
+	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -15,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -53,12 +57,21 @@ var _ = BeforeSuite(func(ctx context.Context) {
 // start runs the controllers until stop is called or the spec ends.
 func start() (stop func()) {
 	GinkgoHelper()
+	return startAs(server.Config, GinkgoLogr, 0)
+}
+
+// startAs runs them as somebody, with a log of their own, and has them look for viewers' APIs so often.
+func startAs(as *rest.Config, logger logr.Logger, look time.Duration) (stop func()) {
+	GinkgoHelper()
 	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
-	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
+	certificate := here
+	certificate.Field = fields.OneTermEqualSelector("metadata.name", v1alpha1.WebhookSecretName)
+	mgr, err := ctrl.NewManager(as, ctrl.Options{
+		Logger: logger,
 		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                podcache.Options(),
-			&corev1.Secret{}:             here,
+			&corev1.Secret{}:             certificate,
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}:   controllers.WebhookConfigurationCache(),
@@ -70,7 +83,7 @@ func start() (stop func()) {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controllers.Setup(mgr, controllers.Options{
-		InstallNamespace: installed, ExcludedNamespaces: []string{"kube-system", "legacy"},
+		InstallNamespace: installed, ExcludedNamespaces: []string{"kube-system", "legacy"}, LookForViewers: look,
 	})).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
