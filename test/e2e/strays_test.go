@@ -204,13 +204,16 @@ func (l *lab) containersOf(node, pod string) []string {
 func (l *lab) ctr(pod corev1.Pod, cgroup, name string, options ...string) {
 	GinkgoHelper()
 	node := pod.Spec.NodeName
+	// Also after a start that failed halfway.
+	DeferCleanup(l.onNode, node, "", "sh", "-c", `exec 2>/dev/null
+		ctr -n k8s.io task kill -s KILL "$0"
+		for i in $(seq 50); do ctr -n k8s.io container rm "$0"; ctr -n k8s.io container info "$0" >/dev/null || break; sleep 0.1; done
+		ctr -n k8s.io snapshot rm "$0" || true`, name)
 	l.onNode(node, "", append([]string{"sh", "-c", `id=$1 cgroup=$2 name=$3 && shift 3 &&
 		of=$(sed -n 's/^[0-9]*:\(pids\|\):\(.*'"$id"'\).*/\2/p' /proc/"$0"/cgroup | head -n 1) && [ "$of" ] &&
 		case $cgroup in ..) at=${of%/*} ;; *) at=$of/$cgroup ;; esac &&
 		ctr -n k8s.io run --detach --cgroup "$at/$name" "$@" docker.io/library/busybox:bulkhead "$name" sleep 1d`,
 		l.pid(pod), containerID(pod), cgroup, name}, options...)...)
-	DeferCleanup(l.onNode, node, "", "sh", "-c", `ctr -n k8s.io task kill -s KILL "$0"
-		for i in $(seq 50); do ctr -n k8s.io container rm "$0" && break; sleep 0.1; done 2>/dev/null`, name)
 }
 
 // resume lets the kubelet go on.

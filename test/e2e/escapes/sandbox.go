@@ -54,8 +54,11 @@ func intoNothing() error {
 	child := exec.Command("/proc/self/exe")
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_FS, Chroot: "/proc/self/fdinfo"}
 	child.Dir = "/"
-	if err := child.Start(); !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("make an empty directory the root: a program was looked for there: %v", err)
+	switch err := child.Start(); {
+	case err == nil:
+		return errors.New("make an empty directory the root: there is a program in it")
+	case !errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("make an empty directory the root: %w", err)
 	}
 	if _, err := os.Lstat("/proc"); err == nil {
 		return errors.New("make an empty directory the root: /proc is still there")
