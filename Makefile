@@ -90,7 +90,7 @@ e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE 
 
 .PHONY: e2e-escapes
 e2e-escapes: $(CLUSTER) ## Escapes and lies that must be found, and workloads that must not be, on the local cluster (root).
-	go test -v -tags e2e -count 1 -timeout 30m ./test/e2e -ginkgo.label-filter=escapes
+	go test -v -tags e2e -count 1 -timeout 60m ./test/e2e -ginkgo.no-color -ginkgo.label-filter=escapes
 
 .PHONY: bench
 bench: ## Judge pods, reviews and manifests; look at 5,000 processes, beside the bare system calls.

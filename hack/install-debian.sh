@@ -16,7 +16,8 @@ set -eu
 # mount, util-linux                            the kubelet, and "cluster exec"
 # iproute2, procps                             looking at a cluster from outside
 # buildah                                      builds images without a daemon
-packages="gcc libc6-dev libseccomp-dev pkg-config busybox-static nftables mount util-linux iproute2 procps buildah"
+# bubblewrap                                   a sandbox that makes namespaces, of which nothing must be found
+packages="gcc libc6-dev libseccomp-dev pkg-config busybox-static nftables mount util-linux iproute2 procps buildah bubblewrap"
 
 # chromium-headless-shell                      shows the HTML report; any other Chromium does as well
 # fonts-dejavu-core                            it needs one font at least

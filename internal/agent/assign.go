@@ -152,7 +152,7 @@ type dispute struct {
 }
 
 // assign decides whose every process is. Records are in ascending order of PID.
-func assign(records []record, h homes) *assignment {
+func assign(records []record, h homes, node *isolation.NodeNamespaces) *assignment {
 	enclosed := h.enclosed(records)
 	a := &assignment{}
 	groups := make(map[string]*group)
@@ -168,7 +168,7 @@ func assign(records []record, h homes) *assignment {
 	for i := range records {
 		r, at := &records[i], owners[i]
 		if at.Container == "" {
-			if at.PodUID == "" || isHelper(r, h, parents, contained) {
+			if at.PodUID == "" || isHelper(r, node, parents, contained) {
 				a.outside = append(a.outside, r.Process)
 				continue
 			}
@@ -222,11 +222,12 @@ func parentsOf(records []record) map[int]int {
 
 // isHelper tells whether a process in a pod's cgroup and in no container's is the runtime's, as
 // CRI-O's conmon is: it is in the node's pid namespace, and does not descend from a container.
-func isHelper(r *record, h homes, parents map[int]int, contained map[int]bool) bool {
-	if r.Namespaces[isolation.PID].Reason != "" {
-		return false
-	}
-	if _, inside := h.of(&r.Process); inside {
+//
+// A pid namespace of its own makes it none, though it is nobody's home: that is what a container looks like
+// which somebody started there by hand. Where the node's is not known, only the descent is asked.
+func isHelper(r *record, node *isolation.NodeNamespaces, parents map[int]int, contained map[int]bool) bool {
+	ns := r.Namespaces[isolation.PID]
+	if ns.Reason != "" || len(node.IDs) > 0 && !isNodes(node, ns.ID) {
 		return false
 	}
 	// As many steps as there are processes, for a chain that is read while it changes may loop.

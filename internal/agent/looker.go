@@ -95,7 +95,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	}
 	node := &l.nodeSets[isolation.PID]
 	l.homes = homesOf(l.records, node, l.homes)
-	a := assign(l.records, l.homes)
+	a := assign(l.records, l.homes, node)
 	look := &isolation.Look{At: now, Node: l.nodeSets, OutsideRead: outside}
 	if outside {
 		look.Outside = a.outside

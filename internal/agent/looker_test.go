@@ -237,6 +237,10 @@ func TestWhoseAProcessIs(t *testing.T) {
 			add:  []proctest.Process{{PID: 90, PPID: 1, Comm: "conmon", Cgroup: "0::/kubepods/besteffort/pod" + uid + "/crio-conmon-" + id + ".scope", NS: proctest.Node}},
 			want: map[string][]int{"web/app": {110, 111}},
 		},
+		"somebody started a container in the pod's cgroup": {
+			add:  []proctest.Process{{PID: 120, PPID: 90, Cgroup: "0::/kubepods/besteffort/pod" + uid + "/mine", NS: proctest.Pod(9, 9)}},
+			want: map[string][]int{"web/app": {110, 111}, "web/stray": {120}},
+		},
 		"a container's process hides in the pod's cgroup": {
 			add: []proctest.Process{
 				{PID: 120, PPID: 110, Cgroup: inApp, NS: proctest.Node},

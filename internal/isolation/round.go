@@ -102,7 +102,6 @@ func (r *round) orphan(c *ContainerLook) {
 	}
 	r.after.strays[c.ID] = since
 	if r.look.At.Sub(since) < OrphanAfter {
-		r.out.Pending = true
 		return
 	}
 	if !c.Sandbox {

@@ -14,9 +14,10 @@ import (
 const (
 	// ConfirmAfter is how far apart two looks at the same process must be.
 	ConfirmAfter = time.Second
-	// OrphanAfter is how long a pod may be unknown to the API: a static pod's mirror and the
-	// agent's own watch come some seconds after the processes.
-	OrphanAfter = 15 * time.Second
+	// OrphanAfter is how long a container may be unknown to the API: a static pod's mirror and the
+	// agent's own watch come some seconds after the processes, and a kubelet that starts many pods at
+	// once tells of their containers when it has time, half a minute later.
+	OrphanAfter = time.Minute
 	// MissingAfter is how long a container that the API calls running may have no process before
 	// that is a finding. Its levels are Unknown from the first look on.
 	MissingAfter = 15 * time.Second
@@ -30,11 +31,15 @@ type Tracker struct {
 }
 
 // NewTracker is a tracker that has seen nothing yet, but for the findings of a former life: what
-// had been found to be an escape does not become a drift by a restart.
+// had been found to be an escape does not become a drift by a restart, and what was an orphan is one at
+// once.
 func NewTracker(known []Finding) *Tracker {
 	t := &Tracker{memory: newMemory()}
 	for i := range known {
 		f := &known[i]
+		if f.Kind == v1alpha1.Orphan {
+			t.memory.strays[f.ContainerID] = time.Time{} // longer ago than it takes
+		}
 		a, ok := ParseAxis(f.Axis)
 		if !ok || f.Kind != v1alpha1.Escape || f.Evidence == nil {
 			continue

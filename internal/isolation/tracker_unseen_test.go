@@ -230,8 +230,8 @@ func TestOrphanIsToldAfterAWhile(t *testing.T) {
 	for elapsed := time.Duration(0); elapsed < isolation.OrphanAfter; elapsed += 5 * time.Second {
 		o := w.observe()
 		expectTold(t, o)
-		if !o.Pending {
-			t.Error("does not ask for another look")
+		if o.Pending {
+			t.Error("asks for looks in haste, and has to wait")
 		}
 		w.now = w.now.Add(5 * time.Second)
 	}
@@ -241,7 +241,12 @@ func TestOrphanIsToldAfterAWhile(t *testing.T) {
 	if f := o.Findings[0]; f.Message != `not known to the API\n` || f.Evidence.Processes != 2 || f.Evidence.PID != app.first().PID {
 		t.Errorf("finding %+v, evidence %+v", f, f.Evidence)
 	}
+
+	w.restart(o.Findings)
+	expectTold(t, w.observe(), "Orphan web/app")
 	app.Stray = ""
+	expectTold(t, w.later(time.Second))
+	app.Stray = "not known again"
 	expectTold(t, w.later(time.Second))
 }
 

@@ -88,7 +88,7 @@ var _ = Describe("The agent", func() {
 		k.onNode(node, manifest, "sh", "-c", "cat >/etc/kubernetes/manifests/ghost.yaml")
 		DeferCleanup(k.onNode, node, "", "rm", "-f", "/etc/kubernetes/manifests/ghost.yaml")
 		any := func(v1alpha1.NodeFinding) bool { return true }
-		Eventually(k.findings(node, v1alpha1.Orphan, any)).WithTimeout(90 * time.Second).Should(ContainElement(
+		Eventually(k.findings(node, v1alpha1.Orphan, any)).WithTimeout(2 * time.Minute).Should(ContainElement(
 			HaveField("Evidence.Command", ContainSubstring("sleep"))))
 
 		k.onNode(node, "", "rm", "-f", "/etc/kubernetes/manifests/ghost.yaml")

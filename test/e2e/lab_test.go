@@ -158,4 +158,23 @@ func tell(title string, rows []row) {
 	}
 	_ = t.Flush()
 	fmt.Printf("%d of %d as expected\n", good, len(rows))
+	told.good, told.all = told.good+good, told.all+len(rows)
 }
+
+// told are the totals of all tables.
+var told struct{ good, all int }
+
+// tellAndExpect also fails the spec for the rows that are not as expected.
+func tellAndExpect(title string, rows []row) {
+	GinkgoHelper()
+	tell(title, rows)
+	for i := range rows {
+		Expect(rows[i].ok).To(BeTrue(), "%s: expected %s, found %q", rows[i].name, rows[i].expected, rows[i].found)
+	}
+}
+
+var _ = ReportAfterSuite("the totals of all tables", func(Report) {
+	if told.all > 0 {
+		fmt.Printf("\nIN ALL: %d of %d as expected\n", told.good, told.all)
+	}
+})

@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,7 @@ var deeds map[string]func(args []string) error
 func init() {
 	deeds = map[string]func([]string) error{
 		"enter": enter, "thread": thread, "leaderless": leaderless, "fork": fork, "join": join, "pid": pidOf, "nest": nest, "rename": rename, "hold": hold, "brief": brief,
+		"bomb": bomb, "zygote": zygote, "renderer": renderer,
 	}
 }
 
@@ -136,6 +139,29 @@ func fork(args []string) error {
 
 // brief: a process that ends soon.
 func brief([]string) error { time.Sleep(300 * time.Millisecond); return nil }
+
+// bomb [PID KIND]: as many processes as there may be, each for a moment; there, if that is given.
+func bomb(args []string) error {
+	// A limit of processes is one of threads, too: the Go runtime must not want more of them.
+	debug.SetGCPercent(-1)
+	if len(args) == 2 {
+		if err := setns(args[0], args[1]); err != nil {
+			return err
+		}
+	}
+	attr := &syscall.ProcAttr{Env: os.Environ()}
+	for {
+		if _, err := syscall.ForkExec(shell, []string{"sh", "-c", "sleep 0.3 & sleep 0.3 & wait"}, attr); err != nil {
+			time.Sleep(time.Millisecond) // there are as many as there may be
+		}
+		for ended := 1; ended > 0; {
+			ended, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+		}
+	}
+}
+
+// shell is one in the image of the tests.
+const shell = "/bin/sh"
 
 // rename PID KIND: a process with a hostile name goes there.
 func rename(args []string) error {

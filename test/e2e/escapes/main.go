@@ -3,8 +3,9 @@
 //go:build linux
 
 // Command escapes does to containers what the suite wants to see found: it leaves namespaces in the ways
-// in which that is possible, and it is a container runtime that lies. It is for the local cluster of the
-// tests, where everything that it touches is gone with the cluster.
+// in which that is possible, it is a container runtime that lies, and it does what looks like an escape and is
+// none. It is for the local cluster of the tests, where everything that it
+// touches is gone with the cluster.
 package main
 
 import (

@@ -18,6 +18,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
 	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // soon is how long news may take: a look, a confirmation, and ten seconds between writes.
@@ -179,11 +180,11 @@ var _ = Describe("The agent", func() {
 		Eventually(n.observed).WithContext(ctx).WithTimeout(soon + 30*time.Second).Should(HaveKey(pod.Name))
 	})
 
-	It("looks when containers change, and names a pod that the API does not know", func(ctx context.Context) {
+	It("looks when containers change, and names a pod that the API does not know", Label("slow"), func(ctx context.Context) {
 		n.runAgent()
 		Eventually(n.observed).WithContext(ctx).WithTimeout(soon).Should(HaveKey(pod.Name))
 		Expect(cluster.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
-		Eventually(n.kinds).WithContext(ctx).WithTimeout(soon + 15*time.Second).Should(ConsistOf("Orphan "))
+		Eventually(n.kinds).WithContext(ctx).WithTimeout(soon + isolation.OrphanAfter).Should(ConsistOf("Orphan "))
 	})
 
 	It("makes the report anew when somebody deletes it, and puts it right when somebody changes it", Label("slow"), func(ctx context.Context) {
