@@ -209,6 +209,9 @@ func (m *model) changePolicy() string {
 		PID: pick[v1alpha1.PIDLevel](m, "Container", "Pod", "Host", "Container", "Never"), Network: pick[v1alpha1.SandboxLevel](m, "Pod", ""),
 	}
 	if m.odds(2) {
+		p.Spec.Runtime.Action = v1alpha1.Evict
+	}
+	if m.odds(2) {
 		p.Spec.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
 	}
 	if m.odds(4) {
@@ -299,6 +302,9 @@ func (m *model) compare() string {
 		if kept.Pods != counts || int(kept.FindingsTotal) != len(findings) {
 			return fmt.Sprintf("%s: kept\n%+v, %d findings\ncounted\n%+v, %d findings", name, kept.Pods, kept.FindingsTotal, counts, len(findings))
 		}
+		if difference := m.compareBreaches(&p, scratch, int(counts.Breached)); difference != "" {
+			return difference
+		}
 		if shown := findings[:min(len(findings), v1alpha1.MaxPolicyFindings)]; !slices.Equal(kept.Findings, shown) {
 			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Findings, shown)
 		}
@@ -308,6 +314,22 @@ func (m *model) compare() string {
 	}
 	if a, b := m.ledger.Next(), scratch.Next(); !b.IsZero() && (a.IsZero() || a.After(b)) {
 		return "something happens at " + b.String() + ", and it is not waited for: " + a.String()
+	}
+	return ""
+}
+
+// compareBreaches tells where the pods for which the policy may evict are others than the breached ones,
+// or rest on something else.
+func (m *model) compareBreaches(p *v1alpha1.IsolationPolicy, scratch *ledger.Ledger, breached int) string {
+	kept, made := m.ledger.Breaches(p.UID), scratch.Breaches(p.UID)
+	if p.Spec.Runtime.Action != v1alpha1.Evict {
+		breached = 0
+	}
+	if ok, _ := HaveLen(breached).Match(kept); !ok {
+		return fmt.Sprintf("%s: %d pods are breached, kept are %+v", p.Name, breached, kept)
+	}
+	if ok, _ := Equal(made).Match(kept); !ok {
+		return fmt.Sprintf("%s: breaches kept\n%+v\nfrom scratch\n%+v", p.Name, kept, made)
 	}
 	return ""
 }

@@ -149,9 +149,14 @@ func (l *Ledger) mark(p *pod, policy *policy) (m mark, ok bool) {
 
 // assess is all that a policy says of a pod.
 func (l *Ledger) assess(p *pod, policy *policy) isolation.Assessment {
-	subject := isolation.NewSubject(p.Pod, p.namespace.labels)
-	subject.NamespaceUnknown = !p.namespace.known
-	return policy.compiled.Assess(subject, p.sight())
+	return policy.compiled.Assess(p.subject(), p.sight())
+}
+
+// subject is what policies judge of a pod.
+func (p *pod) subject() *isolation.Subject {
+	s := isolation.NewSubject(p.Pod, p.namespace.labels)
+	s.NamespaceUnknown = !p.namespace.known
+	return s
 }
 
 // sight is what is seen of a pod.
