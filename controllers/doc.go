@@ -2,7 +2,7 @@
 
 // Package controllers judges what the agents have seen, and keeps the API server told whom to ask.
 //
-// Two reconcilers, both on the replica that leads, both "gather, then judge": reads fill a plain
+// Two reconcilers and the evictor, all on the replica that leads, all "gather, then judge": reads fill a plain
 // input, a pure function decides, and what differs is written.
 //
 //	setup.go         options, and what is watched
@@ -16,6 +16,13 @@
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
 //	announce.go      what began and what ended, as events
+//
+// Evictions, on which internal/eviction decides:
+//
+//	eviction.go      takes what the ledger says, and makes a round: decide, act, tell
+//	eviction_act.go  looks again at everything, and evicts
+//	eviction_book.go what was evicted, on a Lease
+//	eviction_tell.go events and metrics
 //
 // What the API server is told:
 //

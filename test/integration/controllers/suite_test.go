@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -52,12 +54,21 @@ var _ = BeforeSuite(func(ctx context.Context) {
 // start runs the controllers until stop is called or the spec ends.
 func start() (stop func()) {
 	GinkgoHelper()
+	return startWith(server.Config, controllers.Options{}, nil)
+}
+
+// startWith runs them with the rights of the configuration, and with the manager's client as it is made
+// by newClient; nil for the usual one.
+func startWith(as *rest.Config, o controllers.Options, newClient client.NewClientFunc) (stop func()) {
+	GinkgoHelper()
+	// The manager may read no other Secret.
+	certificate := fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.WebhookSecretName)
 	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
-	mgr, err := ctrl.NewManager(server.Config, ctrl.Options{
-		Scheme: cluster.Scheme(),
+	mgr, err := ctrl.NewManager(as, ctrl.Options{
+		Scheme: cluster.Scheme(), NewClient: newClient,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                controllers.PodCache(),
-			&corev1.Secret{}:             here,
+			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{installed: {FieldSelector: certificate}}},
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}:   controllers.WebhookConfigurationCache(),
@@ -68,9 +79,8 @@ func start() (stop func()) {
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(controllers.Setup(mgr, controllers.Options{
-		InstallNamespace: installed, ExcludedNamespaces: []string{"kube-system", "legacy"},
-	})).To(Succeed())
+	o.InstallNamespace, o.ExcludedNamespaces = installed, []string{"kube-system", "legacy"}
+	Expect(controllers.Setup(mgr, o)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
