@@ -70,7 +70,7 @@ func (e *evictor) lookAgain(ctx context.Context, d *eviction.Decision) (eviction
 	}
 	compiled, err := isolation.Compile(policy)
 	if err != nil {
-		return changed, "the policy is not valid: " + err.Error(), nil
+		return "", "", err
 	}
 	pod := &corev1.Pod{}
 	if gone, err := e.read(ctx, pod, d.Pod.Namespace, d.Pod.Name); err != nil {

@@ -161,10 +161,10 @@ func aBreach() *breached {
 func (b *breached) look(at time.Time) {
 	b.clock.SetTime(at)
 	policies := []v1alpha1.IsolationPolicy{b.known}
-	b.evictor.pass(context.Background(), offerFrom(policies, b.scene.Ledger(at, policies...)))
+	b.pass(context.Background(), offerFrom(policies, b.scene.Ledger(at, policies...)))
 }
 
-func (b *breached) condition() metav1.Condition { return b.evictor.conditions()["uid-all"] }
+func (b *breached) ready() metav1.Condition { return b.conditions()["uid-all"] }
 
 func TestAnEvictionIsTriedThenWrittenDownThenDone(t *testing.T) {
 	g := NewWithT(t)
@@ -172,21 +172,21 @@ func TestAnEvictionIsTriedThenWrittenDownThenDone(t *testing.T) {
 	b.look(now.Add(90 * time.Second))
 	g.Expect(b.written).To(Equal([]string{"eviction of a", "history", "eviction of a"}))
 	g.Expect(*b.events).To(ConsistOf("Evicted", "Evicted"))
-	g.Expect(b.condition().Status).To(Equal(metav1.ConditionTrue))
+	g.Expect(b.ready().Status).To(Equal(metav1.ConditionTrue))
 }
 
 func TestNothingIsEvictedThatIsNotSoWhenLookedAtAgain(t *testing.T) {
 	for name, change := range map[string]func(*breached){
-		"the policy reports only":         func(b *breached) { b.server.policy.Spec.Runtime.Action = v1alpha1.Report },
-		"the policy was edited":           func(b *breached) { b.server.policy.Generation++ },
-		"the policy is another":           func(b *breached) { b.server.policy.UID = "uid-other" },
+		"the policy reports only":         func(b *breached) { b.policy.Spec.Runtime.Action = v1alpha1.Report },
+		"the policy was edited":           func(b *breached) { b.policy.Generation++ },
+		"the policy is another":           func(b *breached) { b.policy.UID = "uid-other" },
 		"the pod is gone":                 func(b *breached) { b.pod = nil },
 		"another pod has its name":        func(b *breached) { b.pod.UID = "uid-other" },
 		"the pod is on another node":      func(b *breached) { b.pod.Spec.NodeName = "two" },
 		"the pod is going":                func(b *breached) { b.pod.DeletionTimestamp = &metav1.Time{Time: now} },
 		"the pod has ended":               func(b *breached) { b.pod.Status.Phase = corev1.PodFailed },
 		"the spec asks for it":            func(b *breached) { b.pod.Spec.HostPID = true },
-		"its namespace is not matched":    func(b *breached) { b.server.policy.Spec.Match = sharedOnly() },
+		"its namespace is not matched":    func(b *breached) { b.policy.Spec.Match = sharedOnly() },
 		"the report says otherwise":       func(b *breached) { b.report = report("one", group(isolated, "a")) },
 		"the report does not name it":     func(b *breached) { b.report = report("one") },
 		"there is no report":              func(b *breached) { b.report = nil },
@@ -194,8 +194,8 @@ func TestNothingIsEvictedThatIsNotSoWhenLookedAtAgain(t *testing.T) {
 		"the agent is silent":             func(b *breached) { b.alive = now.Add(-time.Hour) },
 		"the agent is not ready":          func(b *breached) { turn(b.report, v1alpha1.ConditionReady, metav1.ConditionFalse) },
 		"the agent cannot see everything": func(b *breached) { turn(b.report, v1alpha1.ConditionDegraded, metav1.ConditionTrue) },
-		"the policy cannot be compiled":   func(b *breached) { b.server.policy.Spec.Isolation.PID = "Never" },
-		"an exemption covers it now":      func(b *breached) { b.server.policy.Spec.Exemptions = exemptFromPID() },
+		"the policy cannot be compiled":   func(b *breached) { b.policy.Spec.Isolation.PID = "Never" },
+		"an exemption covers it now":      func(b *breached) { b.policy.Spec.Exemptions = exemptFromPID() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -274,7 +274,7 @@ func TestWhoMayNotEvictAsksSeldomAndSaysSoOnce(t *testing.T) {
 	}
 	g.Expect(b.written).To(BeEmpty())
 	g.Expect(*b.events).To(ConsistOf("NotEvicted", "NotEvicted"))
-	g.Expect(b.condition()).To(SatisfyAll(
+	g.Expect(b.ready()).To(SatisfyAll(
 		HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonNotPermitted), HaveField("Message", ContainSubstring("config/components/eviction"))))
 }
 
@@ -284,7 +284,7 @@ func TestNothingIsEvictedThatCannotBeWrittenDown(t *testing.T) {
 	b.unwilling = apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "bulkhead-evictions", errors.New("another leader wrote it"))
 	b.look(now.Add(90 * time.Second))
 	g.Expect(b.written).To(Equal([]string{"eviction of a"}), "that was a trial")
-	g.Expect(b.condition()).To(SatisfyAll(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonNoHistory)))
+	g.Expect(b.ready()).To(SatisfyAll(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonNoHistory)))
 }
 
 func TestANodeSaysNothingOfPodsThatAreElsewhere(t *testing.T) {
@@ -296,7 +296,7 @@ func TestANodeSaysNothingOfPodsThatAreElsewhere(t *testing.T) {
 	b.scene.Reports["one"] = report("one", group(onHostPID(), "a", "b"))
 	b.scene.Reports["two"] = report("two", group(isolated, "b"))
 	b.scene.Agents["two"] = b.alive
-	policies := []v1alpha1.IsolationPolicy{b.server.policy}
+	policies := []v1alpha1.IsolationPolicy{b.policy}
 	all := offerFrom(policies, b.scene.Ledger(now, policies...)).candidates(nil)
 	g.Expect(all).To(ConsistOf(HaveField("Pod.Name", "a")))
 }

@@ -120,7 +120,7 @@ func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instrumen
 				_, err := vap.Compile(p, vap.Options{ExcludedNamespaces: o.ExcludedNamespaces})
 				return err
 			},
-			pods: population{cached: mgr.GetCache(), excluded: o.ExcludedNamespaces},
+			pods: population{cached: mgr.GetCache(), excluded: o.ExcludedNamespaces}, mayEvict: mayEvict(mgr.GetClient()),
 		}},
 	} {
 		e.limits, e.metrics, e.log, e.ending = newLimits(), metrics, log, o.Ending
