@@ -177,12 +177,18 @@ func TestAnEvictionIsTriedThenWrittenDownThenDone(t *testing.T) {
 
 func TestNothingIsEvictedThatIsNotSoWhenLookedAtAgain(t *testing.T) {
 	for name, change := range map[string]func(*breached){
-		"the policy reports only":         func(b *breached) { b.policy.Spec.Runtime.Action = v1alpha1.Report },
-		"the policy was edited":           func(b *breached) { b.policy.Generation++ },
-		"the policy is another":           func(b *breached) { b.policy.UID = "uid-other" },
-		"the pod is gone":                 func(b *breached) { b.pod = nil },
-		"another pod has its name":        func(b *breached) { b.pod.UID = "uid-other" },
-		"the pod is on another node":      func(b *breached) { b.pod.Spec.NodeName = "two" },
+		"the policy reports only": func(b *breached) { b.policy.Spec.Runtime.Action = v1alpha1.Report },
+		"the policy was edited":   func(b *breached) { b.policy.Generation++ },
+		"the policy is another":   func(b *breached) { b.policy.UID = "uid-other" },
+		"the pod is gone":         func(b *breached) { b.pod = nil },
+		"another pod has its name, and escaped, too": func(b *breached) {
+			b.pod.UID = "uid-b"
+			b.report = report("one", group(onHostPID(), "a", "b"))
+		},
+		"the pod is on another node, which says the same": func(b *breached) {
+			b.pod.Spec.NodeName = "two"
+			b.report = report("two", group(onHostPID(), "a"))
+		},
 		"the pod is going":                func(b *breached) { b.pod.DeletionTimestamp = &metav1.Time{Time: now} },
 		"the pod has ended":               func(b *breached) { b.pod.Status.Phase = corev1.PodFailed },
 		"the spec asks for it":            func(b *breached) { b.pod.Spec.HostPID = true },
