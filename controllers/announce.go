@@ -66,6 +66,7 @@ func announce(v *verdict, books *ledger.Ledger, lost outOfSight) ([]announcement
 	}
 	t.turned(v1alpha1.ConditionEnforced)
 	t.turned(v1alpha1.ConditionVerified)
+	t.turned(v1alpha1.ConditionEvictionReady)
 	return t.out, t.lost
 }
 
@@ -226,9 +227,12 @@ func (t *telling) tell(f *v1alpha1.PolicyFinding, kind, reason, message string) 
 }
 
 func (v *verdict) reference() *corev1.ObjectReference {
-	return &corev1.ObjectReference{
-		APIVersion: v1alpha1.GroupVersion.String(), Kind: "IsolationPolicy", Name: v.policy.Name, UID: v.policy.UID,
-	}
+	return referenceTo(v.policy.Name, v.policy.UID)
+}
+
+// referenceTo is a policy, to tell events of it.
+func referenceTo(policy string, uid types.UID) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "IsolationPolicy", Name: policy, UID: uid}
 }
 
 // recorder tells events.

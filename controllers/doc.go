@@ -2,7 +2,7 @@
 
 // Package controllers judges what the agents have seen, and keeps the API server told whom to ask.
 //
-// Three reconcilers, all on the replica that leads, all "gather, then judge": reads fill a plain
+// Three reconcilers and the evictor, all on the replica that leads, all "gather, then judge": reads fill a plain
 // input, a pure function decides, and what differs is written.
 //
 //	setup.go         options, and what is watched
@@ -23,6 +23,13 @@
 //	reporting.go     which kind of report is written, and of which namespaces
 //	reports.go       writes those of one namespace
 //	viewers.go       which kinds the cluster has, and what stands of ours
+//
+// Evictions, on which internal/eviction decides:
+//
+//	eviction.go      takes what the ledger says, and makes a round: decide, act, tell
+//	eviction_act.go  looks again at everything, and evicts
+//	eviction_book.go what was evicted, on a Lease
+//	eviction_tell.go events and metrics
 //
 // What the API server is told:
 //

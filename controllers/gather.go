@@ -12,6 +12,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +35,8 @@ type input struct {
 	Generated map[string]generated
 	// Products are what policies of that engine were compiled to, by the policy's UID.
 	Products map[types.UID]product
+	// Evictions are the conditions EvictionReady, by the policy's UID.
+	Evictions map[types.UID]metav1.Condition
 	// Name of what a policy is compiled to.
 	Name func(*v1alpha1.IsolationPolicy) string
 }

@@ -83,6 +83,11 @@ func judgePolicy(in *input, p *v1alpha1.IsolationPolicy, books *ledger.Ledger, a
 		next.set(in.Now.Add(unwritten))
 	}
 	v.condition(in, stands.Verified)
+	if p.Spec.Runtime.Action == v1alpha1.Evict {
+		v.condition(in, evictionReady(in, p))
+	} else {
+		meta.RemoveStatusCondition(&v.status.Conditions, v1alpha1.ConditionEvictionReady)
+	}
 	return v
 }
 
@@ -105,6 +110,7 @@ func accepted(in *input, p *v1alpha1.IsolationPolicy, compiled *isolation.Policy
 // refuse says that the policy cannot be judged by. No pod is counted: whom it matches is not known.
 func (v *verdict) refuse(in *input, err error) {
 	v.invalid = true
+	meta.RemoveStatusCondition(&v.status.Conditions, v1alpha1.ConditionEvictionReady)
 	v.condition(in, metav1.Condition{
 		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalid,
 		Message: isolation.Sanitize(err.Error(), 4096),

@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/eviction"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
@@ -47,6 +49,8 @@ type Options struct {
 	// LookForViewers is how often it is looked whether the cluster has a kind of report that viewers of
 	// policies read, and tried again to write one that was refused. Defaults to a minute.
 	LookForViewers time.Duration
+	// Eviction limits evictions. Defaults to [eviction.DefaultLimits].
+	Eviction *eviction.Limits
 	// Clock defaults to the real one.
 	Clock clock.PassiveClock
 }
@@ -61,12 +65,20 @@ func Setup(mgr manager.Manager, o Options) error {
 		o.Clock = clock.RealClock{}
 	}
 	o.SettleTime = cmp.Or(o.SettleTime, settleTime)
+	if o.Eviction == nil {
+		o.Eviction = ptr.To(eviction.DefaultLimits())
+	}
 	webhooks := newWebhookOptions(o.InstallNamespace, o.ExcludedNamespaces)
 	o.LookForViewers = cmp.Or(o.LookForViewers, lookForViewers)
 	books := &sharedBooks{}
 	compiler := newCompiler(webhooks.Excluded, o.Clock)
+	recorder := mgr.GetEventRecorder(eventSource)
+	evictor := newEvictor(mgr.GetClient(), mgr.GetAPIReader(), recorder, &o, webhooks.Excluded)
+	if err := mgr.Add(evictor); err != nil {
+		return fmt.Errorf("set up evictions: %w", err)
+	}
 	status := &statusReconciler{
-		client: mgr.GetClient(), recorder: mgr.GetEventRecorder(eventSource), clock: o.Clock, options: webhooks, compiler: compiler,
+		client: mgr.GetClient(), recorder: recorder, clock: o.Clock, options: webhooks, compiler: compiler, evictor: evictor,
 		books: books,
 	}
 	status.knowledge = newKnowledge(status.feed.waiting)

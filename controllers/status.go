@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
@@ -29,6 +31,8 @@ type statusReconciler struct {
 	clock    clock.PassiveClock
 	options  *webhookOptions
 	compiler *compiler
+	// evictor is offered what the books say, and says whether it can act on it.
+	evictor *evictor
 
 	// knowledge is what metrics tell.
 	knowledge *knowledge
@@ -37,6 +41,8 @@ type statusReconciler struct {
 	// books on every pod. One worker runs and is the only one that changes them, so what follows needs no
 	// lock.
 	books *sharedBooks
+	// offered is when the evictor was offered something last; zero if no policy evicts.
+	offered time.Time
 	// rests until then.
 	rests time.Time
 	// lost are the findings out of sight, by the policy's UID.
@@ -55,8 +61,12 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 	}
 	in.compileAll(r.compiler)
 	books := r.keepBooks(in)
+	var next alarm
+	next.set(r.offer(in, books))
+	in.Evictions = r.evictor.conditions()
 	j := judge(in, books, r.options)
 	r.knowledge.judged(&j, books, in.Now, time.Since(began))
+	next.set(j.next)
 	again, err := r.writeAll(ctx, &j, books)
 	now := r.clock.Now()
 	r.rests = now.Add(pace)
@@ -65,10 +75,28 @@ func (r *statusReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (
 		return reconcile.Result{}, err
 	case again:
 		return reconcile.Result{RequeueAfter: pace}, nil
-	case j.next.IsZero():
+	case next.at.IsZero():
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{RequeueAfter: max(j.next.Sub(now), pace)}, nil
+	return reconcile.Result{RequeueAfter: max(next.at.Sub(now), pace)}, nil
+}
+
+// offer offers the evictor what the books say, if a policy evicts or did until now, and tells when it is to
+// be offered again; zero if it is not. Evictions go on by the passing of time.
+func (r *statusReconciler) offer(in *input, books *ledger.Ledger) (again time.Time) {
+	evict := slices.ContainsFunc(in.Policies, func(p v1alpha1.IsolationPolicy) bool { return p.Spec.Runtime.Action == v1alpha1.Evict })
+	switch {
+	case !evict && r.offered.IsZero():
+		return time.Time{}
+	case !evict:
+		r.offered = time.Time{}
+		r.evictor.take(offerFrom(in.Policies, books))
+		return time.Time{}
+	case in.Now.Sub(r.offered).Abs() >= r.evictor.pace():
+		r.offered = in.Now
+		r.evictor.take(offerFrom(in.Policies, books))
+	}
+	return r.offered.Add(r.evictor.pace())
 }
 
 // keepBooks brings the books up to the moment of the input.

@@ -130,16 +130,16 @@ type RuntimeAction string
 const (
 	// Report tells it in the policy's status and in events.
 	Report RuntimeAction = "Report"
-	// Evict also evicts the pod. Not built yet.
+	// Evict also evicts the pod, through the Eviction API, if it has less than its spec promised. Only where
+	// the manager may: config/components/eviction.
 	Evict RuntimeAction = "Evict"
 )
 
 // RuntimeSpec says what happens at run time.
 type RuntimeSpec struct {
-	// action: Report.
+	// action: Report or Evict.
 	// +optional
 	// +kubebuilder:default=Report
-	// +kubebuilder:validation:XValidation:rule="self != 'Evict'",message="runtime action Evict is not built yet, and is refused so that it does not arm itself later; use Report"
 	Action RuntimeAction `json:"action,omitempty"`
 }
 
@@ -211,7 +211,7 @@ type IsolationPolicyStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Exemptions []ExemptionStatus `json:"exemptions,omitempty"`
-	// conditions: Accepted, Enforced and Verified.
+	// conditions: Accepted, Enforced and Verified, and EvictionReady if the runtime action is Evict.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -296,8 +296,9 @@ type PolicyFinding struct {
 	Message string `json:"message"`
 }
 
-// Conditions of an IsolationPolicy. All three are always present once the controller has seen
-// the policy, and are of positive polarity: True is what an owner wants to see.
+// Conditions of an IsolationPolicy. The first three are always present once the controller has seen
+// the policy, the last one while its runtime action is Evict. All are of positive polarity: True is what
+// an owner wants to see.
 const (
 	// ConditionAccepted: True when the spec is valid and served. False with reason Invalid when
 	// it cannot be compiled, which the schema should have refused, and with reason NotCompiled when
@@ -316,6 +317,10 @@ const (
 	// observed within its minute: a pod that no agent has seen is unverified, never compliant.
 	// Unknown with reason Looking while all that there is are younger pods, not all observed yet.
 	ConditionVerified = "Verified"
+	// ConditionEvictionReady: True when pods are evicted that the policy says are to be. False with reason
+	// NotPermitted when the manager may not evict, CircuitOpen when so many would go that none does, and
+	// NoHistory when it cannot be read what was evicted before. Unknown until that was looked at.
+	ConditionEvictionReady = "EvictionReady"
 )
 
 // Reasons of conditions.
@@ -335,4 +340,8 @@ const (
 	ReasonUnverified    = "Unverified"
 	ReasonLooking       = "Looking"
 	ReasonEstablished   = "Established"
+	ReasonArmed         = "Armed"
+	ReasonNotPermitted  = "NotPermitted"
+	ReasonCircuitOpen   = "CircuitOpen"
+	ReasonNoHistory     = "NoHistory"
 )

@@ -46,6 +46,10 @@ const (
 
 	// AnnotationServed on a replica's Lease tells which policies it serves, as [Served] in JSON.
 	AnnotationServed = Group + "/served"
+	// EvictionsLeaseName is the Lease in the installation's namespace on which is written what was evicted.
+	EvictionsLeaseName = "bulkhead-evictions"
+	// AnnotationEvictions on that Lease is the history. Who takes it away has everything forgotten.
+	AnnotationEvictions = Group + "/evictions"
 	// AnnotationGeneration on a generated ValidatingAdmissionPolicy and its binding is the generation
 	// of the IsolationPolicy from which they were compiled.
 	AnnotationGeneration = Group + "/generation"

@@ -20,7 +20,7 @@
 //	namespaces.go    the labels of a pod's namespace
 //	respond.go       verdicts as answers, bounded
 //	policies.go      checks policies; caveats.go, greedy.go: what their authors should know;
-//	                 affected.go: which pods violate them
+//	                 affected.go: which pods violate them; eviction.go: whether pods can be evicted
 //	metrics.go       what is counted
 //
 // What cannot be judged fails the call: the API server then refuses where a Deny policy asked for

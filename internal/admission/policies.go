@@ -30,6 +30,8 @@ type policyHandler struct {
 	// expressible tells why a policy cannot be carried out by the API server itself.
 	expressible func(*v1alpha1.IsolationPolicy) error
 	pods        population
+	// mayEvict tells whether the manager may evict.
+	mayEvict func(context.Context) (bool, error)
 }
 
 // handle answers one review.
@@ -80,7 +82,7 @@ func (h *policyHandler) judge(ctx context.Context, r *request[json.RawMessage], 
 		return a
 	}
 	now := h.clock.Now()
-	told := isolation.Caveats(policy, now)
+	told := append(h.unarmed(ctx, policy), isolation.Caveats(policy, now)...)
 	affected, err := h.pods.affected(ctx, compileOld(old), compiled, now)
 	if err != nil {
 		h.log.Error(err, "Nobody was told which pods violate a policy")

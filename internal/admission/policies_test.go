@@ -4,6 +4,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ func policiesOf(cached populated) *policyHandler {
 	return &policyHandler{
 		clock: clocktesting.NewFakePassiveClock(today), log: logr.Discard(),
 		expressible: func(*v1alpha1.IsolationPolicy) error { return nil }, pods: population{cached: cached, pods: cached.all},
+		mayEvict: func(context.Context) (bool, error) { return false, nil },
 	}
 }
 
@@ -128,6 +130,9 @@ func TestTellsTheAuthorOfAPolicyWhatToKnow(t *testing.T) {
 		"that a writable path can be linked out of": {func(s *v1alpha1.IsolationPolicySpec) {
 			s.Portals.HostPaths.Allow = []v1alpha1.AllowedHostPath{{PathPrefix: "/var/log", ReadOnly: true}, {PathPrefix: "/data"}}
 		}, []string{`spec.portals.hostPaths.allow[1]: pods may write below "/data"`}},
+		"that nothing evicts yet": {func(s *v1alpha1.IsolationPolicySpec) {
+			s.Runtime.Action = v1alpha1.Evict
+		}, []string{"spec.runtime.action: the manager may not evict pods, and only reports until config/components/eviction is installed"}},
 		"that an exemption is over": {func(s *v1alpha1.IsolationPolicySpec) {
 			s.Exemptions = []v1alpha1.Exemption{{
 				Name: "old", Namespaces: []string{"infra"}, Isolation: &v1alpha1.Isolation{PID: "Host"}, Expires: &metav1.Time{Time: today},
@@ -156,6 +161,19 @@ func TestTellsTheAuthorOfAPolicyWhatToKnow(t *testing.T) {
 			for i, w := range c.want {
 				g.Expect(r.Warnings[i]).To(HavePrefix(w))
 			}
+		})
+	}
+}
+
+func TestWhetherPodsCanBeEvictedStandsInNobodysWay(t *testing.T) {
+	for name, answer := range map[string]func(context.Context) (bool, error){
+		"they can":       func(context.Context) (bool, error) { return true, nil },
+		"nobody can say": func(context.Context) (bool, error) { return false, errors.New("the API server is busy") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := policiesOf(nobody{})
+			h.mayEvict = answer
+			NewWithT(t).Expect(h.unarmed(t.Context(), policyOf("p", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) { s.Runtime.Action = v1alpha1.Evict }))).To(BeEmpty())
 		})
 	}
 }

@@ -127,6 +127,7 @@ func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instrumen
 				cached: mgr.GetCache(), excluded: o.ExcludedNamespaces,
 				pods: func(ctx context.Context) ([]*ledger.Pod, error) { return podcache.List(ctx, mgr.GetCache()) },
 			},
+			mayEvict: mayEvict(mgr.GetClient()),
 		}},
 	} {
 		e.limits, e.metrics, e.log, e.ending = newLimits(), metrics, log, o.Ending

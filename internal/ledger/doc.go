@@ -20,6 +20,7 @@
 //	standing.go  what there is to tell of a policy: sums, and the worst by name
 //	assessed.go  what there is to tell of the pods of one namespace, and where that changed
 //	verified.go  the condition Verified
+//	breaches.go  the pods for which a policy may evict, and what that rests on
 //	alarms.go    what changes by the passing of time
 //
 // For each pod and policy it keeps a mark of a few bytes, by which a pod can be taken out of the sums

@@ -212,6 +212,9 @@ func (m *model) changePolicy() string {
 		PID: pick[v1alpha1.PIDLevel](m, "Container", "Pod", "Host", "Container", "Never"), Network: pick[v1alpha1.SandboxLevel](m, "Pod", ""),
 	}
 	if m.odds(2) {
+		p.Spec.Runtime.Action = v1alpha1.Evict
+	}
+	if m.odds(2) {
 		p.Spec.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
 	}
 	if m.odds(4) {
@@ -349,6 +352,9 @@ func (m *model) compare() string {
 		if !maps.Equal(kept.Matters, matters) {
 			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Matters, matters)
 		}
+		if difference := m.compareBreaches(&p, scratch, int(counts.Breached)); difference != "" {
+			return difference
+		}
 		if shown := findings[:min(len(findings), v1alpha1.MaxPolicyFindings)]; !slices.Equal(kept.Findings, shown) {
 			return fmt.Sprintf("%s: kept\n%+v\ncounted\n%+v", name, kept.Findings, shown)
 		}
@@ -388,6 +394,22 @@ func (m *model) compareAssessments(scratch *ledger.Ledger) string {
 		if s := m.ledger.Standing(p.UID); s.Pods.Matched != counts[name].Matched {
 			return fmt.Sprintf("%s matches %d pods, and %d are told of", name, s.Pods.Matched, counts[name].Matched)
 		}
+	}
+	return ""
+}
+
+// compareBreaches tells where the pods for which the policy may evict are others than the breached ones,
+// or rest on something else.
+func (m *model) compareBreaches(p *v1alpha1.IsolationPolicy, scratch *ledger.Ledger, breached int) string {
+	kept, made := m.ledger.Breaches(p.UID), scratch.Breaches(p.UID)
+	if p.Spec.Runtime.Action != v1alpha1.Evict {
+		breached = 0
+	}
+	if ok, _ := HaveLen(breached).Match(kept); !ok {
+		return fmt.Sprintf("%s: %d pods are breached, kept are %+v", p.Name, breached, kept)
+	}
+	if ok, _ := Equal(made).Match(kept); !ok {
+		return fmt.Sprintf("%s: breaches kept\n%+v\nfrom scratch\n%+v", p.Name, kept, made)
 	}
 	return ""
 }

@@ -34,12 +34,17 @@ type policy struct {
 	settled, bad, young, seen int32
 	// nodes is how many of the pods are on each.
 	nodes map[*node]int32
+	// breached are the pods that are, if the policy evicts; nil if it does not.
+	breached map[*pod]struct{}
 	// standing is what was last said of it; nil if that may have changed.
 	standing *Standing
 }
 
 func newPolicy(api *v1alpha1.IsolationPolicy, place int) *policy {
 	p := &policy{api: api, place: place, exempt: make([]int32, len(api.Spec.Exemptions)), nodes: make(map[*node]int32), matters: make(map[Matter]int32)}
+	if api.Spec.Runtime.Action == v1alpha1.Evict {
+		p.breached = make(map[*pod]struct{})
+	}
 	p.compiled, p.err = isolation.Compile(api)
 	return p
 }
@@ -70,6 +75,13 @@ func (p *policy) count(pod *pod, m *mark, by int32) {
 	add(&p.bad, m.bad(), by)
 	add(&p.young, m.young(), by)
 	add(&p.seen, m.young() && m.verified, by)
+	if p.breached != nil && m.breached() {
+		if by > 0 {
+			p.breached[pod] = struct{}{}
+		} else {
+			delete(p.breached, pod)
+		}
+	}
 	if pod.node != nil {
 		if p.nodes[pod.node] += by; p.nodes[pod.node] == 0 {
 			delete(p.nodes, pod.node)

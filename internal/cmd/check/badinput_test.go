@@ -83,7 +83,7 @@ func TestRefusesBadPolicies(t *testing.T) {
 		"no action":                          {policy("  isolation: {pid: Pod}\n"), []string{"spec.admission", "Required"}},
 		"no demand":                          {policy("  admission: {action: Deny}\n"), []string{"the policy demands nothing"}},
 		"an engine that does not exist":      {policy("  isolation: {pid: Pod}\n  admission: {action: Deny, engine: Gatekeeper}\n"), []string{"spec.admission.engine", `"Gatekeeper"`}},
-		"an eviction that is not built":      {policy(valid + "  runtime: {action: Evict}\n"), []string{"Evict is not built yet"}},
+		"a runtime action that is none":      {policy(valid + "  runtime: {action: Kill}\n"), []string{"spec.runtime.action", `"Evict"`, `"Report"`}},
 		"a portal that does not exist":       {policy(valid + "  portals: {hostUsers: Forbid}\n"), []string{`unknown field "spec.portals.hostUsers"`}},
 		"a selector that is wrong":           {policy(valid + "  match: {podSelector: {matchExpressions: [{key: a, operator: Is}]}}\n"), []string{"spec.match.podSelector", `"Is"`}},
 		"a relative path":                    {policy("  portals: {hostPaths: {allow: [{pathPrefix: var}]}}\n  admission: {action: Deny}\n"), []string{"absolute path"}},

@@ -104,4 +104,18 @@ var _ = Describe("A policy", func() {
 			HavePrefix(`spec.exemptions[0]: exemption "over" opens everything that this policy demands`),
 		))
 	})
+
+	It("that evicts warns its author while the manager may not", func(ctx context.Context) {
+		p := policyFor(namespace(ctx), v1alpha1.Audit)
+		p.Spec.Runtime.Action = v1alpha1.Evict
+		c, warnings := listening(server.Config)
+		Expect(c.Create(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())
+		Expect(warnings()).To(ConsistOf(ContainSubstring("until config/components/eviction is installed")))
+		Expect(server.Install(ctx, "components/eviction/role.yaml")).To(Succeed())
+		Eventually(func() []string {
+			c, warnings := listening(server.Config)
+			Expect(c.Create(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())
+			return warnings()
+		}).WithContext(ctx).Should(BeEmpty())
+	})
 })

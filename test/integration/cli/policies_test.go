@@ -74,7 +74,7 @@ var policies = map[string]string{
 	"the time axis":                       header + "spec: {isolation: {time: Host}, admission: {action: Deny}}",
 	"the other engine":                    header + "spec: {isolation: {pid: Pod}, admission: {action: Deny, engine: ValidatingAdmissionPolicy}}",
 	"an engine that does not exist":       header + "spec: {isolation: {pid: Pod}, admission: {action: Deny, engine: Gatekeeper}}",
-	"an action that is not built":         header + "spec: {isolation: {pid: Pod}, admission: {action: Deny}, runtime: {action: Evict}}",
+	"eviction":                            header + "spec: {isolation: {pid: Pod}, admission: {action: Deny}, runtime: {action: Evict}}",
 	"a portal by its switch":              header + "spec: {portals: {devices: Forbid}, admission: {action: Deny}}",
 	"a portal that allows what it cannot": header + "spec: {portals: {devices: Allow}, admission: {action: Deny}}",
 	"capabilities":                        header + "spec: {portals: {capabilities: {forbid: [SYS_ADMIN, ALL]}}, admission: {action: Deny}}",

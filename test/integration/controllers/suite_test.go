@@ -57,18 +57,30 @@ var _ = BeforeSuite(func(ctx context.Context) {
 // start runs the controllers until stop is called or the spec ends.
 func start() (stop func()) {
 	GinkgoHelper()
-	return startAs(server.Config, GinkgoLogr, 0)
+	return startWith(server.Config, controllers.Options{}, nil)
 }
 
 // startAs runs them as somebody, with a log of their own, and has them look for viewers' APIs so often.
 func startAs(as *rest.Config, logger logr.Logger, look time.Duration) (stop func()) {
 	GinkgoHelper()
+	return startLogging(as, logger, controllers.Options{LookForViewers: look}, nil)
+}
+
+// startWith runs them with the rights of the configuration, and with the manager's client as it is made
+// by newClient; nil for the usual one.
+func startWith(as *rest.Config, o controllers.Options, newClient client.NewClientFunc) (stop func()) {
+	GinkgoHelper()
+	return startLogging(as, GinkgoLogr, o, newClient)
+}
+
+func startLogging(as *rest.Config, logger logr.Logger, o controllers.Options, newClient client.NewClientFunc) (stop func()) {
+	GinkgoHelper()
 	here := cache.ByObject{Namespaces: map[string]cache.Config{installed: {}}}
+	// The manager may read no other Secret.
 	certificate := here
-	certificate.Field = fields.OneTermEqualSelector("metadata.name", v1alpha1.WebhookSecretName)
+	certificate.Field = fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.WebhookSecretName)
 	mgr, err := ctrl.NewManager(as, ctrl.Options{
-		Logger: logger,
-		Scheme: cluster.Scheme(),
+		Logger: logger, Scheme: cluster.Scheme(), NewClient: newClient,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                podcache.Options(),
 			&corev1.Secret{}:             certificate,
@@ -82,9 +94,8 @@ func startAs(as *rest.Config, logger logr.Logger, look time.Duration) (stop func
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(controllers.Setup(mgr, controllers.Options{
-		InstallNamespace: installed, ExcludedNamespaces: []string{"kube-system", "legacy"}, LookForViewers: look,
-	})).To(Succeed())
+	o.InstallNamespace, o.ExcludedNamespaces = installed, []string{"kube-system", "legacy"}
+	Expect(controllers.Setup(mgr, o)).To(Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -14,7 +14,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -122,6 +124,30 @@ var _ = Describe("An agent's lease", func() {
 		other := lease("node-a", marked)
 		other.Namespace = "default"
 		Expect(as("system:node:node-a", "").Create(ctx, other)).To(Succeed())
+	})
+})
+
+var _ = Describe("Evicting", func() {
+	const manager = "system:serviceaccount:bulkhead-system:bulkhead-manager"
+	may := func(ctx context.Context, verb, resource, sub string) bool {
+		GinkgoHelper()
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: manager, ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "shop", Verb: verb, Resource: resource, Subresource: sub},
+		}}
+		Expect(admin.Create(ctx, review)).To(Succeed())
+		return review.Status.Allowed
+	}
+	It("is permitted by a component of its own alone, and that permits nothing else", func(ctx context.Context) {
+		Expect(may(ctx, "create", "pods", "eviction")).To(BeFalse())
+		kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+		component, err := exec.Command(kubectl, "kustomize", "../../../config/components/eviction").Output()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(server.Apply(ctx, component)).To(Succeed())
+		Eventually(func() bool { return may(ctx, "create", "pods", "eviction") }).Should(BeTrue())
+		Expect(may(ctx, "delete", "pods", "")).To(BeFalse())
+		Expect(may(ctx, "create", "pods", "")).To(BeFalse())
+		Expect(admin.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bulkhead-eviction"}})).To(Succeed())
+		Eventually(func() bool { return may(ctx, "create", "pods", "eviction") }).Should(BeFalse(), "as the README says")
 	})
 })
 

@@ -23,6 +23,7 @@ var _ = DescribeTable("a policy is accepted",
 	Entry("that warns", "admission: {action: Warn}\nisolation: {pid: Pod}"),
 	Entry("that audits", "admission: {action: Audit, engine: Webhook}\nisolation: {pid: Pod}"),
 	Entry("that reports", spec("runtime: {action: Report}\nisolation: {pid: Pod}")),
+	Entry("that evicts", spec("runtime: {action: Evict}\nisolation: {pid: Pod}")),
 
 	Entry("that allows the whole tree", spec("portals: {hostPaths: {allow: [{pathPrefix: /}]}}")),
 	Entry("that allows a path with dots within its names", spec("portals: {hostPaths: {allow: [{pathPrefix: /a/..b/.c/d./...}]}}")),
@@ -104,14 +105,6 @@ var _ = DescribeTable("a policy is refused",
 		repeated(2, "{name: e, reason: r, namespaces: [team], isolation: {pid: Host}}")), "Duplicate value"),
 	Entry("with 65 exemptions", spec("isolation: {pid: Pod}\nexemptions: "+
 		repeated(65, "{name: e%d, reason: r, namespaces: [team], isolation: {pid: Host}}")), "must have at most 64 items"),
-)
-
-var _ = DescribeTable("what is not built yet is refused, and the message says so",
-	func(ctx context.Context, spec, message string) {
-		Expect(create(ctx, policy("p", spec))).To(MatchError(ContainSubstring(message)))
-	},
-	Entry("eviction", spec("isolation: {pid: Pod}\nruntime: {action: Evict}"),
-		"runtime action Evict is not built yet, and is refused so that it does not arm itself later; use Report"),
 )
 
 var _ = DescribeTable("a portal that is a switch can be forbidden, and opened by an exemption, and nothing else",

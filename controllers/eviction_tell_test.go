@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/bulkhead-dev/bulkhead/internal/eviction"
+)
+
+// askingFor has that many pods whose specs ask for what they were seen with.
+func (b *breached) askingFor(pods int) {
+	b.scene.Pods = nil
+	var names []string
+	for i := range pods {
+		name := fmt.Sprintf("pod-%03d", i)
+		pod := running(name, time.Hour)
+		pod.Spec.HostPID = true
+		b.scene.Pods = append(b.scene.Pods, pod)
+		names = append(names, name)
+	}
+	b.scene.Reports["one"] = report("one", group(onHostPID(), names...))
+}
+
+func TestWhatIsNotEvictedIsToldOnceAndOfSoManyPodsOnly(t *testing.T) {
+	g := NewWithT(t)
+	b := aBreach()
+	b.askingFor(maxTold + 10)
+	b.look(now.Add(time.Second))
+	g.Expect(*b.events).To(HaveLen(maxTold+1), "each pod, and the policy")
+	b.look(now.Add(6 * time.Second))
+	g.Expect(*b.events).To(HaveLen(maxTold + 1))
+	b.scene.Pods = b.scene.Pods[5:]
+	b.look(now.Add(11 * time.Second))
+	g.Expect(*b.events).To(HaveLen(maxTold+1+5), "there is room for five others")
+}
+
+func TestEvictionsAreCountedByPolicyAndOutcomeAlone(t *testing.T) {
+	g := NewWithT(t)
+	m := evictionMetrics()
+	b := aBreach()
+	before := testutil.ToFloat64(m.tries.WithLabelValues("all", string(eviction.Evicted)))
+	b.look(now.Add(90 * time.Second))
+	g.Expect(testutil.ToFloat64(m.tries.WithLabelValues("all", string(eviction.Evicted))) - before).To(Equal(1.0))
+	b.askingFor(7)
+	b.look(now.Add(95 * time.Second))
+	g.Expect(testutil.CollectAndCount(m.candidates)).To(Equal(1))
+	g.Expect(testutil.ToFloat64(m.candidates.WithLabelValues("all", string(eviction.AskedFor)))).To(Equal(7.0))
+
+	b.pass(t.Context(), &offer{})
+	g.Expect(testutil.CollectAndCount(m.candidates)).To(BeZero())
+	g.Expect(testutil.CollectAndCount(m.tries)).To(BeZero(), "no policy evicts any more")
+}
+
+func TestEveryEvictionIsToldOnPodAndPolicy(t *testing.T) {
+	g := NewWithT(t)
+	b := aBreach()
+	var regarding []string
+	b.recorder = recorderFunc(func(r *corev1.ObjectReference, reason, note string) {
+		regarding = append(regarding, r.Kind+" "+r.Name+" "+reason+" "+note)
+	})
+	b.look(now.Add(90 * time.Second))
+	g.Expect(regarding).To(Equal([]string{
+		"Pod a Evicted policy all: Breach: pid was observed as Host, Container is required",
+		"IsolationPolicy all Evicted policy all: pod shop/a: Breach: pid was observed as Host, Container is required",
+	}))
+}
+
+// recorderFunc takes what is told.
+type recorderFunc func(regarding *corev1.ObjectReference, reason, note string)
+
+func (f recorderFunc) Eventf(regarding, _ runtime.Object, _, reason, _, note string, args ...any) {
+	if r, ok := regarding.(*corev1.ObjectReference); ok {
+		f(r, reason, fmt.Sprintf(note, args...))
+	}
+}
