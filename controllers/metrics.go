@@ -158,7 +158,11 @@ func (e *exporter) whileLeading(k *knowledge) manager.Runnable {
 }
 
 // Describe tells of every metric of the controllers: rules and dashboards are checked against them.
-func Describe(ch chan<- *prometheus.Desc) { (&exporter{}).Describe(ch) }
+func Describe(ch chan<- *prometheus.Desc) {
+	(&exporter{}).Describe(ch)
+	evictionMetrics().tries.Describe(ch)
+	evictionMetrics().candidates.Describe(ch)
+}
 
 // Describe implements [prometheus.Collector].
 func (e *exporter) Describe(ch chan<- *prometheus.Desc) {

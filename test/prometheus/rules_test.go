@@ -59,6 +59,8 @@ var healthy = map[string]string{
 	`bulkhead_policy_condition{policy="p",type="Enforced",status="true"}`:       "1x60",
 	`bulkhead_policy_condition{policy="p",type="Enforced",status="false"}`:      "0x60",
 	`bulkhead_policy_condition{policy="p",type="Verified",status="true"}`:       "1x60",
+	`bulkhead_policy_condition{policy="p",type="EvictionReady",status="true"}`:  "1x60",
+	`bulkhead_eviction_candidates{policy="p",outcome="Unconfirmed"}`:            "1x60",
 	`bulkhead_pods{policy="p",state="breached"}`:                                "0x60",
 	`bulkhead_pods{policy="p",state="violating"}`:                               "3x60",
 	`bulkhead_findings{policy="p",kind="Violation",axis="pid",portal=""}`:       "3x60",
@@ -92,6 +94,8 @@ var fires = map[string]map[string]string{
 	"BulkheadNoLeader":          {`bulkhead_last_judgement_timestamp_seconds`: ""},
 	"BulkheadAdmissionErrors":   {`bulkhead_admission_reviews_total{resource="pods",verdict="error"}`: "0+2x60"},
 	"BulkheadCertificateEnds":   {`bulkhead_admission_certificate_expiration_timestamp_seconds{instance="m"}`: "80000x60"},
+	"BulkheadEvictionStopped":   {`bulkhead_policy_condition{policy="p",type="EvictionReady",status="true"}`: "0x60"},
+	"BulkheadEvictionGivenUp":   {`bulkhead_eviction_candidates{policy="p",outcome="GivenUp"}`: "1x60"},
 	"BulkheadAgentLooksSlow":    {`bulkhead_agent_look_duration_seconds_bucket{instance="a",le="1.024"}`: "0+1x60"},
 }
 

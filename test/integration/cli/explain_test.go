@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
@@ -56,7 +57,7 @@ var _ = Describe("bulkhead explain", func() {
 	It("reads pod, namespace, policies, report and lease from the cluster", func(ctx context.Context) {
 		file := kubeconfig(config)
 		for _, name := range []string{"shop", v1alpha1.InstallNamespace} {
-			Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tenancy": "shared"}}})).To(Succeed())
+			Expect(client.IgnoreAlreadyExists(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tenancy": "shared"}}}))).To(Succeed())
 		}
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop"}, Spec: corev1.PodSpec{
 			NodeName: "n1", HostPID: true, Containers: []corev1.Container{{Name: "app", Image: "app"}},
