@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -56,20 +57,40 @@ func BenchmarkOnePod(b *testing.B) {
 		b.Run(fmt.Sprintf("pods=%d", nodes*100), func(b *testing.B) {
 			s, policies := busy(nodes)
 			l := s.Ledger(ledgertest.Now, policies...)
-			one, other := s.Pods[0], s.Pods[0]
-			other.Spec.HostPID = true
+			change := changing(&s, l, policies)
 			b.ReportAllocs()
 			b.ResetTimer()
-			for i := range b.N {
-				if i%2 == 0 {
-					l.SetPod(ledger.Keep(other.DeepCopy()))
-				} else {
-					l.SetPod(ledger.Keep(one.DeepCopy()))
-				}
-				for i := range policies {
-					l.Standing(policies[i].UID)
-				}
+			for b.Loop() {
+				change()
 			}
 		})
+	}
+}
+
+// changing changes one pod, there and back, from its news to a status of every policy.
+func changing(s *ledgertest.Scene, l *ledger.Ledger, policies []v1alpha1.IsolationPolicy) func() {
+	one, other := s.Pods[0], s.Pods[0]
+	other.Spec.HostPID = true
+	states := []corev1.Pod{other, one}
+	return func() {
+		l.SetPod(ledger.Keep(states[0].DeepCopy()))
+		for i := range policies {
+			l.Standing(policies[i].UID)
+		}
+		states[0], states[1] = states[1], states[0]
+	}
+}
+
+// Allocations stand for the work that is done: they do not depend on the machine.
+func TestOnePodsChangeCostsTheSameInALargeClusterAsInASmallOne(t *testing.T) {
+	if raced || testing.CoverMode() != "" {
+		t.Skip("the race detector and coverage allocate as well: make test runs it without")
+	}
+	cost := func(nodes int) float64 {
+		s, policies := busy(nodes)
+		return testing.AllocsPerRun(100, changing(&s, s.Ledger(ledgertest.Now, policies...), policies))
+	}
+	if small, large := cost(5), cost(50); large != small {
+		t.Errorf("%v allocations among 500 pods, %v among 5,000", small, large)
 	}
 }

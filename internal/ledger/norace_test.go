@@ -4,5 +4,8 @@
 
 package ledger_test
 
-// steps of the model.
-const steps = 10_000
+const (
+	// steps of the model.
+	steps = 10_000
+	raced = false
+)

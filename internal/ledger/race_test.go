@@ -4,5 +4,9 @@
 
 package ledger_test
 
-// steps of the model; make test runs all of them without the race detector.
-const steps = 500
+const (
+	// steps of the model; make test runs all of them without the race detector.
+	steps = 500
+	// raced: the race detector allocates, too.
+	raced = true
+)
