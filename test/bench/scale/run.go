@@ -60,10 +60,13 @@ func runOne(ctx context.Context, s size, idle time.Duration) (*measurement, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := c.agentsLive(ctx); err != nil {
+	if err := rest(ctx); err != nil {
 		return nil, err
 	}
 	m := &measurement{size: s, PodBytes: w.pod(0).Size()}
+	if err := c.agentsLive(ctx); err != nil {
+		return nil, err
+	}
 	p, err := c.startManager(ctx)
 	if err != nil {
 		return nil, err
@@ -73,6 +76,28 @@ func runOne(ctx context.Context, s size, idle time.Duration) (*measurement, erro
 		return nil, fmt.Errorf("%w; the manager says:\n%s", err, p.Log())
 	}
 	return m, nil
+}
+
+// rest waits until the API server has taken in what was stored beside it, which it never has to all at
+// once.
+func rest(ctx context.Context) error {
+	pid, err := process.Child("kube-apiserver")
+	if err != nil {
+		return err
+	}
+	for last := time.Duration(0); ; {
+		now, err := process.CPU(pid)
+		if err != nil {
+			return err
+		}
+		if last > 0 && now-last < 200*time.Millisecond {
+			return nil
+		}
+		last = now
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
 }
 
 func (c *cluster) measure(ctx context.Context, m *measurement, p *process.Process, idle time.Duration) error {
