@@ -76,11 +76,16 @@ func open(t *testing.T, o *overview, scheme string, limit int, before ...chromed
 	}
 	allocated, end := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(end)
-	ctx, closeTab := chromedp.NewContext(allocated)
-	t.Cleanup(closeTab)
+	tab, _ := chromedp.NewContext(allocated)
 	// What never comes to be shown is waited for without end otherwise.
-	ctx, giveUp := context.WithTimeout(ctx, time.Minute)
+	ctx, giveUp := context.WithTimeout(tab, time.Minute)
 	t.Cleanup(giveUp)
+	// Before all else: it ends the browser, and waits until it is gone.
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(tab); err != nil {
+			t.Errorf("end the browser: %v", err)
+		}
+	})
 	b := &browser{t: t, ctx: ctx, at: "file://" + file}
 	chromedp.ListenTarget(ctx, b.listen)
 	media := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
