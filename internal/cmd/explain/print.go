@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/byhand"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
@@ -158,11 +159,7 @@ func checkOf(f *v1alpha1.NodeFinding) string {
 	case e == nil || e.PID <= 0:
 		return ""
 	case ok:
-		task := ""
-		if e.TID > 0 {
-			task = fmt.Sprintf("/task/%d", e.TID)
-		}
-		return fmt.Sprintf("readlink /proc/%d%s/ns/%s", e.PID, task, a.File())
+		return byhand.Namespace(a, e.PID, e.TID)
 	case f.Kind == v1alpha1.Leak:
 		return fmt.Sprintf("ls -l /proc/%[1]d/cwd /proc/%[1]d/root /proc/%[1]d/fd", e.PID)
 	case f.Kind == v1alpha1.Portal:

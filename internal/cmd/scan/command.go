@@ -7,7 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"slices"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,21 +31,18 @@ const (
 
 // options are the flags.
 type options struct {
-	proc      string
-	policies  []string
-	sandboxes bool
-	output    string
+	proc     string
+	policies []string
+	shown    shown
+	output   string
+	watch    bool
+	interval time.Duration
 }
 
-// Command is the command "scan".
-func Command() *cobra.Command {
-	var o options
-	c := &cobra.Command{
-		Use:   "scan",
-		Short: "Read how isolated this machine's containers are, without Kubernetes",
-		Long: `Read from this machine's /proc how isolated its containers are: those of docker, podman, containerd,
-CRI-O, LXC, and those of Kubernetes. No cluster is asked, nothing is changed. It takes a second, for
-a lone look proves nothing: a container that starts is in the node's namespaces for a moment.
+const long = `Read from this machine's /proc how isolated its containers are: those of docker, podman, containerd,
+CRI-O, LXC and systemd-nspawn, those of Kubernetes, and processes that unshare(1), a sandbox or a browser
+put into namespaces of their own. No cluster is asked, nothing is changed. It takes a second, for a lone
+look proves nothing: a container that starts is in the machine's namespaces for a moment.
 
 For each container and each kind of namespace the table tells a level, that of its lowest process:
 
@@ -59,13 +61,32 @@ to be wrong is, whatever was meant:
   Breach     with --policy: it has less than the policy requires
   Unverified it could not be seen
 
-Run it as root on the machine itself. From within a container it sees that container only, unless
-the host's /proc is mounted and named with --proc.
+Below the containers stand processes that are in none, by the first of those that share namespaces, with
+levels and without findings: nothing is known of how isolated they are meant to be.
+
+  table  fits a terminal of 80 columns
+  wide   also runtime, pod, processes, command and cgroup, and of findings what shows them
+  json   all of it; with --watch one object after the other
+  yaml   the same; with --watch one document after the other
+
+Colours are for terminals, unless NO_COLOR is set.
+
+Root sees everything, from the machine itself. Any other user sees all containers and the namespaces
+of their own processes, and is told of the rest that it is Unknown. From within a container it sees that
+container only, unless the host's /proc is mounted and named with --proc.
 
 Exit code: 0 nothing is wrong or nothing is known, 1 something is wrong, 2 a bad call. What could
-not be read is told on standard error and is no reason for a code.`,
-		Example: `  # How isolated are the containers of this machine?
+not be read is told on standard error and is no reason for a code. With --watch it is the code of
+the last look.`
+
+const examples = `  # How isolated are the containers of this machine?
   sudo bulkhead scan
+
+  # Whose processes are they, and how can a finding be checked?
+  sudo bulkhead scan -o wide
+
+  # Tell whenever something changes, until Ctrl-C
+  sudo bulkhead scan --watch
 
   # Which of them share the machine's network?
   sudo bulkhead scan -o json | jq -r '.containers[] | select(.axes.network.level == "Host") | .id'
@@ -74,23 +95,52 @@ not be read is told on standard error and is no reason for a code.`,
   sudo bulkhead scan --policy policy.yaml
 
   # From a container with the host's /proc mounted
-  docker run --rm --pid host --cap-add SYS_PTRACE -v /proc:/host/proc:ro IMAGE scan --proc /host/proc`,
-		Args: cobra.NoArgs,
+  docker run --rm --pid host --cap-add SYS_PTRACE -v /proc:/host/proc:ro IMAGE scan --proc /host/proc`
+
+// Command is the command "scan".
+func Command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:     "scan",
+		Short:   "Read how isolated this machine's containers are, without Kubernetes",
+		Long:    long,
+		Example: examples,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("interval") && !o.watch {
+				return bad(errors.New("--interval says how often --watch looks: give both"))
+			}
 			return o.run(c.Context(), c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.proc, "proc", "/proc", "the `folder` where the machine's procfs is mounted")
 	f.StringArrayVar(&o.policies, "policy", nil, "IsolationPolicies whose levels are required: a `file`, a folder, or - for standard input; can be repeated")
-	f.BoolVar(&o.sandboxes, "sandboxes", false, `show the containers that hold a pod's namespaces ("pause") as well`)
-	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+	f.BoolVar(&o.shown.sandboxes, "sandboxes", false, `show the containers that hold a pod's namespaces ("pause") as well`)
+	f.BoolVar(&o.shown.services, "services", false, "show processes outside of containers as well that have only mounts or the like of their own, as services do")
+	f.StringVarP(&o.output, "output", "o", formats[0], "`format`: "+strings.Join(formats, ", "))
+	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again, and tell what has changed, until interrupted")
+	f.DurationVar(&o.interval, "interval", 10*time.Second, "how long after one look --watch takes the next")
 	return c
 }
 
+// validate checks the flags.
+func (o *options) validate() error {
+	if last := len(formats) - 1; !slices.Contains(formats, o.output) {
+		return fmt.Errorf("--output %q: it can be %s or %s", o.output, strings.Join(formats[:last], ", "), formats[last])
+	}
+	if o.interval < isolation.ConfirmAfter {
+		return fmt.Errorf("--interval %s: it must be %s or more: what is seen is believed when two looks that far apart show it", o.interval, isolation.ConfirmAfter)
+	}
+	return nil
+}
+
+// tabular tells whether the output is for people.
+func (o *options) tabular() bool { return o.output == "table" || o.output == "wide" }
+
 func (o *options) run(ctx context.Context, in io.Reader, out, errOut io.Writer) error {
-	if !slices.Contains([]string{"table", "json", "yaml"}, o.output) {
-		return bad(fmt.Errorf("--output %q: it can be table, json or yaml", o.output))
+	if err := o.validate(); err != nil {
+		return bad(err)
 	}
 	required, err := o.required(in, errOut)
 	if err != nil {
@@ -101,21 +151,31 @@ func (o *options) run(ctx context.Context, in io.Reader, out, errOut io.Writer) 
 		return bad(errors.New(isolation.Sanitize(err.Error(), messageLimit)))
 	}
 	defer func() { _ = tree.Close() }() // nothing was written
-	s, err := look(ctx, tree, clock{})
-	if err != nil {
-		return bad(errors.New(isolation.Sanitize(err.Error(), messageLimit)))
+	if o.watch {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+		defer stop()
 	}
-	r := resultOf(s, required, o.sandboxes)
-	for _, note := range notesOn(s, &r, o.proc) {
-		fmt.Fprintf(errOut, "note: %s\n", note)
+	l := newLooker(tree)
+	w := &shower{o: o, out: out, errOut: errOut, screen: screenOf(out)}
+	for look := l.first; ; look = l.next(o.interval) {
+		s, err := look(ctx)
+		switch {
+		case errors.Is(err, context.Canceled) && w.shown():
+			return w.exit()
+		case errors.Is(err, context.Canceled):
+			return bad(errors.New("interrupted before anything was seen"))
+		case err != nil:
+			return bad(errors.New(isolation.Sanitize(err.Error(), messageLimit)))
+		}
+		r := resultOf(s, required, o.shown)
+		if err := w.show(&r, notesOn(s, &r, reader{o.proc, os.Geteuid()})); err != nil {
+			return err
+		}
+		if !o.watch {
+			return w.exit()
+		}
 	}
-	if err := print(out, o.output, &r); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	if r.wrong() {
-		return &exit.Error{Code: exitFindings}
-	}
-	return nil
 }
 
 func bad(err error) error { return &exit.Error{Code: exitBadUsage, Err: err} }

@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // These tests make containers of this machine's kernel, as docker does: processes in namespaces of
@@ -21,6 +24,19 @@ import (
 
 // dockerCgroup makes the cgroup of a container and returns its folder and the container's ID.
 func dockerCgroup(t *testing.T) (folder, id string) {
+	t.Helper()
+	id = randomID()
+	return cgroup(t, "docker/"+id), id
+}
+
+func randomID() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	return hex.EncodeToString(random)
+}
+
+// cgroup makes the cgroup of that path, until the test ends.
+func cgroup(t *testing.T, path string) (folder string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skipf("uid %d may not make cgroups: run the tests as root", os.Geteuid())
@@ -32,38 +48,59 @@ func dockerCgroup(t *testing.T) (folder, id string) {
 	if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
 		t.Skipf("no cgroup hierarchy is mounted in /sys/fs/cgroup: %v", err)
 	}
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // never fails
-	id = hex.EncodeToString(random)
-	parent := filepath.Join(root, "docker")
-	switch err := os.Mkdir(parent, 0o755); {
-	case err == nil:
-		t.Cleanup(func() { _ = os.Remove(parent) }) // unless another test's is in it
-	case !errors.Is(err, fs.ErrExist):
-		t.Skipf("a cgroup cannot be made: %v", err)
-	}
-	folder = filepath.Join(parent, id)
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Skipf("a cgroup cannot be made: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(folder); err != nil {
-			t.Error(err)
+	folder = root
+	for _, name := range strings.Split(path, "/") {
+		folder = filepath.Join(folder, name)
+		made := folder
+		switch err := os.Mkdir(made, 0o755); {
+		case err == nil:
+			t.Cleanup(func() { _ = os.Remove(made) }) // unless another test's is in it
+		case !errors.Is(err, fs.ErrExist):
+			t.Skipf("a cgroup cannot be made: %v", err)
 		}
-	})
-	return folder, id
+	}
+	return folder
 }
 
-// start runs a process in a cgroup, in new namespaces, until the test ends.
+// start runs a process in a cgroup, in new namespaces, until the test ends; no cgroup means that of the
+// test.
 func start(t *testing.T, cgroup string, flags uintptr) int {
 	t.Helper()
 	// cat waits for input that does not come.
-	command := exec.Command("cat")
+	return startWith(t, cgroup, exec.Command("cat"), &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL})
+}
+
+// startUnshared has a user run a process in namespaces as that user can make them.
+func startUnshared(t *testing.T, cgroup string, uid uint32) int {
+	t.Helper()
+	pid := startWith(t, cgroup, exec.Command("unshare", "--user", "--map-root-user", "--net", "--uts", "--ipc", "--mount", "cat"),
+		&syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: uid, Gid: uid}})
+	for {
+		name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case string(name) == "cat\n":
+			return pid
+		}
+		time.Sleep(time.Millisecond) // it has not got there yet
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, state, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(state, "Z") {
+			t.Skip("this kernel lets no ordinary user make user namespaces")
+		}
+	}
+}
+
+func startWith(t *testing.T, cgroup string, command *exec.Cmd, attributes *syscall.SysProcAttr) int {
+	t.Helper()
 	input, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = attributes
 	if err := command.Start(); err != nil {
 		t.Skipf("a process in namespaces of its own cannot be made: %v", err)
 	}
@@ -73,6 +110,9 @@ func start(t *testing.T, cgroup string, flags uintptr) int {
 		_ = command.Wait()
 	})
 	pid := command.Process.Pid
+	if cgroup == "" {
+		return pid
+	}
 	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 		t.Skipf("a process cannot be moved to a cgroup: %v", err)
 	}
@@ -118,5 +158,49 @@ func TestRealContainers(t *testing.T) {
 	t.Run("are shown in the table", func(t *testing.T) {
 		o := run(t)
 		wantContains(t, "standard output", o.out, good[:12], bad[:12], "Escape")
+	})
+}
+
+func TestRealCgroupsOfEveryRuntime(t *testing.T) {
+	const uid = "6a3cd1cd-1f5c-4b0e-8e0b-3d4d1f9d5e11"
+	type made struct{ name, runtime, pod string }
+	wanted := make(map[string]made)
+	for _, c := range []struct{ path, name, runtime, pod string }{
+		{"docker/ID", "ID", "docker", ""},
+		{"system.slice/docker-ID.scope", "ID", "docker", ""},
+		{"machine.slice/libpod-ID.scope/container", "ID", "podman", ""},
+		{"system.slice/nerdctl-ID.scope", "ID", "containerd", ""},
+		{"lxc.payload.bulkhead-test-web", "bulkhead-test-web", "lxc", ""},
+		{"kubepods/burstable/pod" + uid + "/ID", "ID", "", uid},
+	} {
+		id := randomID()
+		folder := cgroup(t, "bulkhead-test-scan/"+strings.ReplaceAll(c.path, "ID", id))
+		start(t, folder, isolated)
+		wanted[c.path] = made{strings.ReplaceAll(c.name, "ID", id), c.runtime, c.pod}
+	}
+	unshared := start(t, "", isolated)
+
+	s, _ := scanJSON(t)
+	for path, w := range wanted {
+		t.Run(path, func(t *testing.T) {
+			c := s.container(t, w.name)
+			want(t, "runtime", c.Runtime, w.runtime)
+			want(t, "network", c.Axes["network"].Level, "Pod")
+			want(t, "pid", c.Axes["pid"].Level, "Container")
+			want(t, "command", c.Command, "cat")
+			wantContains(t, "cgroup", c.Cgroup, "/bulkhead-test-scan/")
+			if (c.Pod == nil) != (w.pod == "") || c.Pod != nil && c.Pod.UID != w.pod {
+				t.Errorf("pod: %+v", c.Pod)
+			}
+		})
+	}
+	t.Run("and a process that is unshared and in none", func(t *testing.T) {
+		for _, u := range s.Unshared {
+			if slices.Contains(u.PIDs, unshared) {
+				want(t, "levels", u.Axes.levels(), "Container Pod Pod Pod Container Host Host Host")
+				return
+			}
+		}
+		t.Errorf("process %d is not among %+v", unshared, s.Unshared)
 	})
 }

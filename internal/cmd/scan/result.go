@@ -4,11 +4,10 @@ package scan
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/byhand"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
 )
@@ -23,6 +22,13 @@ const (
 type result struct {
 	Node       node        `json:"node"`
 	Containers []container `json:"containers"`
+	// Unshared are processes in no container that have namespaces of their own.
+	Unshared []unshared `json:"unshared"`
+
+	// judged is set if policies were held against the containers; services is how many groups of
+	// processes are left out of Unshared.
+	judged   bool
+	services int
 }
 
 // node is the machine whose /proc was read.
@@ -42,13 +48,24 @@ type nodeAxis struct {
 }
 
 type container struct {
-	ID       string          `json:"id"`
-	Runtime  string          `json:"runtime"`
-	Sandbox  bool            `json:"sandbox,omitempty"`
-	Pod      *pod            `json:"pod,omitempty"`
-	PIDs     []int           `json:"pids"`
+	ID      string `json:"id"`
+	Runtime string `json:"runtime"`
+	Sandbox bool   `json:"sandbox,omitempty"`
+	Pod     *pod   `json:"pod,omitempty"`
+	PIDs    []int  `json:"pids"`
+	// Command of its first process, and the cgroup where that is.
+	Command  string          `json:"command,omitempty"`
+	Cgroup   string          `json:"cgroup,omitempty"`
 	Axes     map[string]axis `json:"axes"`
 	Findings []finding       `json:"findings"`
+}
+
+// unshared is a group of processes that share namespaces of their own.
+type unshared struct {
+	PIDs []int `json:"pids"`
+	// Command of the first of them.
+	Command string          `json:"command"`
+	Axes    map[string]axis `json:"axes"`
 }
 
 type pod struct {
@@ -93,9 +110,12 @@ type evidence struct {
 	Check string `json:"check,omitempty"`
 }
 
+// shown is what of all that was seen is shown.
+type shown struct{ sandboxes, services bool }
+
 // resultOf puts together what was seen and what is required.
-func resultOf(s *seen, required []*isolation.Policy, sandboxes bool) result {
-	r := result{Node: nodeOf(s), Containers: []container{}}
+func resultOf(s *seen, required []*isolation.Policy, show shown) result {
+	r := result{Node: nodeOf(s), Containers: []container{}, Unshared: []unshared{}, judged: len(required) > 0}
 	findings := make(map[string][]finding)
 	for i := range s.observation.Findings {
 		f := &s.observation.Findings[i]
@@ -105,8 +125,9 @@ func resultOf(s *seen, required []*isolation.Policy, sandboxes bool) result {
 		o := &s.observation.Containers[i]
 		c := containerOf(o, findings[o.ID])
 		c.Runtime = string(s.runtimes[o.ID])
+		c.Cgroup = isolation.Sanitize(s.cgroups[o.ID], messageLimit)
 		// What is wrong with a sandbox is told in any case.
-		if o.Sandbox && !sandboxes && len(c.Findings) == 0 {
+		if o.Sandbox && !show.sandboxes && len(c.Findings) == 0 {
 			continue
 		}
 		if !o.Sandbox {
@@ -119,7 +140,29 @@ func resultOf(s *seen, required []*isolation.Policy, sandboxes bool) result {
 		})
 		r.Containers = append(r.Containers, c)
 	}
+	for i := range s.alone {
+		if g := &s.alone[i]; g.service() && !show.services {
+			r.services++
+		} else {
+			r.Unshared = append(r.Unshared, unsharedOf(g))
+		}
+	}
 	return r
+}
+
+func unsharedOf(g *aloneGroup) unshared {
+	u := unshared{Command: isolation.Sanitize(g.processes[0].Command, nameLimit), Axes: make(map[string]axis)}
+	for i := range g.processes {
+		u.PIDs = append(u.PIDs, g.processes[i].PID)
+	}
+	for _, a := range isolation.Axes {
+		at := axis{Level: g.levels[a].String(), Inode: g.inodes[a]}
+		if g.levels[a] == isolation.Unknown {
+			at.Reason = cmp.Or(isolation.Sanitize(g.processes[0].Namespaces[a].Reason, messageLimit), startedMeanwhile)
+		}
+		u.Axes[a.String()] = at
+	}
+	return u
 }
 
 func nodeOf(s *seen) node {
@@ -152,6 +195,9 @@ func containerOf(o *isolation.ObservedContainer, findings []finding) container {
 	if o.Pod.UID != "" {
 		c.Pod = &pod{UID: isolation.Sanitize(o.Pod.UID, nameLimit)}
 	}
+	if first := o.First(); first != nil {
+		c.Command = isolation.Sanitize(first.Command, nameLimit)
+	}
 	for i := range o.Processes {
 		c.PIDs = append(c.PIDs, o.Processes[i].PID)
 	}
@@ -176,8 +222,10 @@ func unknownBecause(a isolation.Axis, findings []finding) string {
 			return f.Message
 		}
 	}
-	return "it started while the scan ran"
+	return startedMeanwhile
 }
+
+const startedMeanwhile = "it started while the scan ran"
 
 func findingOf(f *isolation.Finding) finding {
 	out := finding{
@@ -188,6 +236,9 @@ func findingOf(f *isolation.Finding) finding {
 		out.Evidence = &evidence{
 			TID: e.TID, StartTime: e.StartTime, Command: e.Command, Inode: e.Inode,
 			Owner: isolation.Sanitize(e.Owner, nameLimit), OwnInode: e.OwnInode, Processes: e.Processes, Check: e.Check,
+		}
+		if a, ok := isolation.ParseAxis(f.Axis); ok && e.Check == "" {
+			out.Evidence.Check = byhand.Namespace(a, int64(e.PID), int64(e.TID))
 		}
 	}
 	return out
@@ -224,53 +275,4 @@ func (r *result) wrong() bool {
 		}
 	}
 	return false
-}
-
-// notesOn says what a reader of the result has to know: what could not be read, and why.
-func notesOn(s *seen, r *result, proc string) []string {
-	var notes []string
-	axes, containers, reason := 0, 0, ""
-	for i := range r.Containers {
-		unknown := 0
-		for _, a := range isolation.Axes {
-			if at := r.Containers[i].Axes[a.String()]; at.Level == isolation.Unknown.String() {
-				unknown++
-				reason = cmp.Or(reason, at.Reason)
-			}
-		}
-		if unknown > 0 {
-			axes, containers = axes+unknown, containers+1
-		}
-	}
-	if axes > 0 {
-		notes = append(notes, fmt.Sprintf("%s of %s could not be read: %s",
-			plural(axes, "axis", "axes"), plural(containers, "container", "containers"), reason))
-	}
-	for _, p := range s.problems {
-		notes = append(notes, p.Message)
-	}
-	if axes > 0 && len(s.problems) == 0 {
-		notes = append(notes, "run the scan as root, with the capability SYS_PTRACE, on the machine itself")
-	}
-	if len(s.observation.Containers) == 0 {
-		notes = append(notes, fmt.Sprintf("no containers found: none of the %s in %s is in a container's cgroup",
-			plural(s.processes, "process", "processes"), isolation.Sanitize(proc, nameLimit)))
-	}
-	return notes
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
-// shortID is how runtimes show their IDs: the first twelve digits. Other names stay whole.
-func (c *container) shortID() string {
-	const digits = "0123456789abcdef"
-	if len(c.ID) == 64 && strings.Trim(c.ID, digits) == "" {
-		return c.ID[:12]
-	}
-	return c.ID
 }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scan_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
+)
+
+// asProgram is in the environment of this binary where it is to be the command itself, a process of its
+// own: with another user, on a terminal, interrupted.
+const asProgram = "BULKHEAD_TEST_SCAN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "" {
+		os.Exit(m.Run())
+	}
+	c := scan.Command()
+	c.SilenceErrors, c.SilenceUsage = true, true
+	c.SetArgs(os.Args[1:])
+	err := c.Execute()
+	var exited *exit.Error
+	switch {
+	case errors.As(err, &exited):
+		if exited.Err != nil {
+			fmt.Fprintln(os.Stderr, exited.Err)
+		}
+		os.Exit(exited.Code)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	os.Exit(0)
+}
+
+// program is the command as a process, with these variables in its environment.
+func program(environment []string, args ...string) *exec.Cmd {
+	// The link leads to this binary wherever it is, for users too who may not enter its folder.
+	c := exec.Command("/proc/self/exe", args...)
+	c.Env = append([]string{asProgram + "=1", "TERM=xterm"}, environment...)
+	return c
+}
