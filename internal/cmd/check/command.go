@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/words"
 )
 
 // Exit codes beside 0.
@@ -106,7 +106,7 @@ func Command() *cobra.Command {
 	f.StringVarP(&o.namespace, "namespace", "n", "default", "the `namespace` of manifests that name none")
 	f.StringSliceVar(&o.excluded, "excluded-namespaces", v1alpha1.ExcludedNamespaces(v1alpha1.InstallNamespace, nil),
 		"`namespaces` about which admission does not ask, as installed")
-	f.StringVarP(&o.output, "output", "o", "table", "`format`: "+listed(formats()))
+	f.StringVarP(&o.output, "output", "o", "table", "`format`: "+words.Or(formats()))
 	f.StringVar(&o.failOn, "fail-on", "deny", "the `action` of policies whose violation makes the exit code 1: deny, warn (and deny) or audit (all)")
 	f.StringVar(&o.now, "now", "", "the `time` at which exemptions must not have expired, such as 2027-01-01T00:00:00Z (default the present)")
 	if err := c.MarkFlagRequired("policy"); err != nil {
@@ -153,7 +153,7 @@ func (o *options) run(in io.Reader, out, errOut io.Writer) error {
 // validate checks the flags, and tells the time to judge at.
 func (o *options) validate() (now time.Time, err error) {
 	if printers[o.output] == nil {
-		return now, fmt.Errorf("--output %q: it can be %s", o.output, listed(formats()))
+		return now, fmt.Errorf("--output %q: it can be %s", o.output, words.Or(formats()))
 	}
 	if _, ok := limits[o.failOn]; !ok {
 		return now, fmt.Errorf("--fail-on %q: it can be deny, warn or audit", o.failOn)
@@ -183,10 +183,4 @@ func (o *options) manifests() manifest.Arguments {
 		args.Kustomizations = []string{o.kustomization}
 	}
 	return args
-}
-
-// listed is "one, two or three".
-func listed(names []string) string {
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

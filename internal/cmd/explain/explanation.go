@@ -21,7 +21,9 @@ import (
 // explanation is all that there is to tell of a pod.
 type explanation struct {
 	pod     *corev1.Pod
+	subject *isolation.Subject
 	node    string
+	install string // the namespace where Bulkhead is
 	claimed isolation.Vector
 	sight   isolation.Sight
 	// changed is when the node's report last changed, renewed when its agent last said that it holds.
@@ -34,13 +36,14 @@ type explanation struct {
 
 // verdict is what one policy says of the pod.
 type verdict struct {
-	policy *isolation.Policy
+	policy  *isolation.Policy
+	portals *v1alpha1.Portals // as the policy says; may be nil
 	isolation.Assessment
 }
 
 // read gathers what there is, and judges it as the manager does.
 func read(ctx context.Context, c client.Reader, key client.ObjectKey, install string, now time.Time) (*explanation, error) {
-	e := &explanation{pod: &corev1.Pod{}, now: now}
+	e := &explanation{pod: &corev1.Pod{}, install: install, now: now}
 	if err := c.Get(ctx, key, e.pod); err != nil {
 		return nil, fmt.Errorf("read pod %s/%s: %w", key.Namespace, key.Name, err)
 	}
@@ -52,29 +55,34 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 	if err := c.List(ctx, &policies); err != nil {
 		return nil, fmt.Errorf("list IsolationPolicies: %w", cluster.NotInstalled(err))
 	}
-	if err := e.observe(ctx, c, install); err != nil {
+	if err := e.observe(ctx, c); err != nil {
 		return nil, err
 	}
+	e.judge(namespace.Labels, policies.Items)
+	return e, nil
+}
+
+// judge asks every policy.
+func (e *explanation) judge(namespaceLabels map[string]string, policies []v1alpha1.IsolationPolicy) {
 	e.claimed = claimOf(&e.pod.Spec)
-	subject := isolation.NewSubject(e.pod, namespace.Labels)
-	for i := range policies.Items {
-		p, err := isolation.Compile(&policies.Items[i])
+	e.subject = isolation.NewSubject(e.pod, namespaceLabels)
+	for i := range policies {
+		p, err := isolation.Compile(&policies[i])
 		if err != nil {
 			e.broken = append(e.broken, err.Error())
 			continue
 		}
-		a := p.Assess(subject, e.sight)
+		a := p.Assess(e.subject, e.sight)
 		if a.Class == isolation.Unmatched {
 			e.others++
 			continue
 		}
-		e.verdicts = append(e.verdicts, verdict{p, a})
+		e.verdicts = append(e.verdicts, verdict{p, policies[i].Spec.Portals, a})
 	}
-	return e, nil
 }
 
 // observe reads what the agent of the pod's node says.
-func (e *explanation) observe(ctx context.Context, c client.Reader, install string) error {
+func (e *explanation) observe(ctx context.Context, c client.Reader) error {
 	e.node = e.pod.Spec.NodeName
 	if e.node == "" {
 		e.sight.Unseen = "it is not on a node yet"
@@ -86,8 +94,8 @@ func (e *explanation) observe(ctx context.Context, c client.Reader, install stri
 	} else if err != nil {
 		return fmt.Errorf("read the report of node %s: %w", e.node, err)
 	}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: install, Name: e.node}, lease); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("read the Lease %s/%s, which tells whether the agent is alive: %w", install, e.node, err)
+	if err := c.Get(ctx, client.ObjectKey{Namespace: e.install, Name: e.node}, lease); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("read the Lease %s/%s, which tells whether the agent is alive: %w", e.install, e.node, err)
 	}
 	if lease.Spec.RenewTime != nil {
 		e.renewed = lease.Spec.RenewTime.Time

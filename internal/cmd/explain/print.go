@@ -4,110 +4,167 @@ package explain
 
 import (
 	"bufio"
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
-	"github.com/bulkhead-dev/bulkhead/internal/cmd/byhand"
+	"sigs.k8s.io/yaml"
+
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// print writes the explanation for people.
-func (e *explanation) print(w io.Writer) error {
+// formats are what --output can be.
+var formats = []string{"text", "json", "yaml"}
+
+// print writes the explanation in the format.
+func (e *explanation) print(w io.Writer, format string) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "Pod %s/%s%s\n", e.pod.Namespace, e.pod.Name, e.where())
-	fmt.Fprintf(out, "%s\n\n", e.who())
-	e.axes(out)
-	e.policies(out)
-	e.seen(out)
+	t := e.tell()
+	switch format {
+	case "json":
+		j := json.NewEncoder(out)
+		j.SetEscapeHTML(false)
+		j.SetIndent("", "  ")
+		if err := j.Encode(t); err != nil {
+			return err
+		}
+	case "yaml":
+		text, err := yaml.Marshal(t)
+		if err != nil {
+			return err
+		}
+		_, _ = out.Write(text) // the buffer remembers the error
+	default:
+		t.text(out, e.now)
+	}
 	return out.Flush()
 }
 
-func (e *explanation) where() string {
-	if e.node == "" {
-		return ""
+// text writes it for people. Errors are the writer's to remember.
+func (t *told) text(out *bufio.Writer, now time.Time) {
+	fmt.Fprintf(out, "Pod %s/%s", t.Pod.Namespace, t.Pod.Name)
+	if t.Pod.Node != "" {
+		fmt.Fprintf(out, " on node %s", t.Pod.Node)
 	}
-	return " on node " + e.node
+	fmt.Fprintf(out, "\n%s\n\n", t.Observation.text(now))
+	t.axesTable(out)
+	fmt.Fprintln(out)
+	t.portalsTable(out)
+	t.verdicts(out)
+	t.found(out, now)
 }
 
-// who says who observed it, and when.
-func (e *explanation) who() string {
-	if e.sight.Unseen != "" {
-		return "Nobody has observed it: " + isolation.Sanitize(e.sight.Unseen, 512) + "."
+// text says who observed it, and when.
+func (o *observer) text(now time.Time) string {
+	if o.Unseen != "" {
+		return "Nobody has observed it: " + o.Unseen + "."
 	}
-	text := fmt.Sprintf("Observed by the agent of its node, which was alive %s ago; what it saw has been so for %s or longer.",
-		ago(e.now, e.renewed), ago(e.now, e.changed))
-	if e.sight.Doubt != "" {
-		text += "\nIt may have less than that: " + isolation.Sanitize(e.sight.Doubt, 512) + "."
+	text := fmt.Sprintf("Observed by the agent of node %s, which was alive %s ago; what it saw has been so for %s or longer.",
+		o.Report, ago(now, o.AliveAt), ago(now, o.ChangedAt))
+	if o.Doubt != "" {
+		text += "\nIt may have less than that: " + o.Doubt + "."
 	}
 	return text
 }
 
-func ago(now, then time.Time) string { return max(0, now.Sub(then)).Round(time.Second).String() }
+// ago is how long a stamp is past.
+func ago(now time.Time, stamp string) string {
+	then, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return "an unknown time"
+	}
+	return max(0, now.Sub(then)).Round(time.Second).String()
+}
 
-// axes is the table of what is required, claimed and observed.
-func (e *explanation) axes(out io.Writer) {
-	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "AXIS\tREQUIRED\tCLAIMED\tOBSERVED\tBY POLICY")
-	for _, a := range isolation.Axes {
-		required, by := e.required(a)
-		observed := "not seen"
-		if e.sight.Unseen == "" {
-			observed = level(e.sight.Levels[a])
+// axesTable is what is required, claimed and observed on the axes.
+func (t *told) axesTable(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "AXIS\tREQUIRED\tCLAIMED\tOBSERVED\tBY POLICY")
+	for i := range t.Axes {
+		r := &t.Axes[i]
+		observed := cmp.Or(string(r.Observed), "-")
+		if t.Observation.Unseen != "" {
+			observed = "not seen"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", a, level(required), level(e.claimed[a]), observed, by)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Axis, cmp.Or(string(r.Required), "-"), cmp.Or(string(r.Claimed), "-"), observed, cmp.Or(strings.Join(r.Policies, ", "), "-"))
 	}
-	_ = t.Flush() // the buffer below remembers the error
+	_ = w.Flush() // the buffer below remembers the error
 }
 
-func level(l isolation.Level) string {
-	if l == isolation.None {
-		return "-"
-	}
-	return l.String()
+// observed are the words for what was seen of a portal.
+var observed = map[string]string{
+	portalAsClaimed: "as claimed", portalOpen: "open, not claimed", portalNotSeen: "not seen", portalNoLook: "-",
 }
 
-// required is the most that a policy demands on the axis, without regard to exemptions, and which do.
-func (e *explanation) required(a isolation.Axis) (most isolation.Level, by string) {
-	var names []string
-	for i := range e.verdicts {
-		p := e.verdicts[i].policy
-		switch demanded := p.Required()[a]; {
-		case demanded == isolation.None || demanded < most:
-			continue
-		case demanded > most:
-			most, names = demanded, nil
+// portalsTable is the same for the portals. The lists of paths and capabilities come last, for they are long.
+func (t *told) portalsTable(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "PORTAL\tREQUIRED\tCLAIMED\tOBSERVED\tBY POLICY")
+	for i := range t.Portals {
+		r := &t.Portals[i]
+		var demands, by []string
+		for _, d := range r.Required {
+			by = append(by, d.Policy)
+			if !slices.Contains(demands, d.Demand) {
+				demands = append(demands, d.Demand)
+			}
 		}
-		names = append(names, p.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Portal, shorten(demands, "-"), shorten(r.values(), "nothing"), observed[r.Observed], cmp.Or(strings.Join(by, ", "), "-"))
 	}
-	if len(names) == 0 {
-		return isolation.None, "-"
-	}
-	return most, strings.Join(names, ", ")
+	_ = w.Flush() // the buffer below remembers the error
 }
 
-// policies are the verdicts, with what to change.
-func (e *explanation) policies(out io.Writer) {
+// values are those that the spec asks for, each once.
+func (r *portalRow) values() []string {
+	var values []string
+	for _, c := range r.Claimed {
+		if !slices.Contains(values, c.Value) {
+			values = append(values, c.Value)
+		}
+	}
+	return values
+}
+
+// shorten joins the first of what has no room in a column.
+func shorten(values []string, none string) string {
+	const most, width = 3, 40
+	if len(values) == 0 {
+		return none
+	}
+	text := isolation.Sanitize(strings.Join(values[:min(most, len(values))], ", "), width)
+	if more := len(values) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// verdicts are those of the policies, with what to change.
+func (t *told) verdicts(out io.Writer) {
 	fmt.Fprintln(out)
-	for i := range e.verdicts {
-		v := &e.verdicts[i]
-		fmt.Fprintf(out, "Policy %s (%s): %s\n", v.policy.Name, v.policy.Action, v.verdict())
-		for j := range v.Findings {
-			f := &v.Findings[j]
-			fmt.Fprintf(out, "  - %s%s\n", f.Kind, about(string(f.Axis), f.Portal)+": "+isolation.Sanitize(f.Message, 1024))
+	for i := range t.Policies {
+		p := &t.Policies[i]
+		fmt.Fprintf(out, "Policy %s (%s): %s\n", p.Name, p.Action, p.words())
+		for j := range p.Findings {
+			f := &p.Findings[j]
+			fmt.Fprintf(out, "  - %s%s: %s\n", f.Kind, about(f.Axis, f.Portal), f.Message)
+			if f.Change != "" {
+				fmt.Fprintf(out, "    to do: %s\n", f.Change)
+			}
 		}
 	}
-	for _, reason := range e.broken {
-		fmt.Fprintf(out, "Not judged: %s\n", isolation.Sanitize(reason, 1024))
+	for _, reason := range t.NotJudged {
+		fmt.Fprintf(out, "Not judged: %s\n", reason)
 	}
 	switch {
-	case len(e.verdicts) == 0 && e.others == 0:
+	case len(t.Policies)+len(t.NotJudged)+t.NotMatching == 0:
 		fmt.Fprintln(out, "There is no policy: nothing is required.")
-	case e.others > 0:
-		fmt.Fprintf(out, "Policies that do not match it: %d\n", e.others)
+	case t.NotMatching > 0:
+		fmt.Fprintf(out, "Policies that do not match it: %d\n", t.NotMatching)
 	}
 }
 
@@ -115,55 +172,39 @@ func about(axis, portal string) string {
 	if axis+portal == "" {
 		return ""
 	}
-	return " (" + isolation.Sanitize(axis+portal, 64) + ")"
+	return " (" + axis + portal + ")"
 }
 
-// verdict in words.
-func (v *verdict) verdict() string {
-	words := map[isolation.Class]string{
-		isolation.Exempt: "exempt", isolation.Breached: "breached, it has less than is required", isolation.Compliant: "satisfied, and seen to be",
-		isolation.Violating: "violated, its spec asks for less than is required", isolation.Unverified: "not verified",
-	}
-	text := words[v.Class]
-	if len(v.Exempt) > 0 {
-		text += " (needs the exemption " + strings.Join(v.Exempt, ", ") + ")"
+// words are the verdict for people.
+func (p *policyRow) words() string {
+	text := map[string]string{
+		"Exempt": "exempt", "Breached": "breached, it has less than is required", "Compliant": "satisfied, and seen to be",
+		"Violating": "violated, its spec asks for less than is required", "Unverified": "not verified",
+	}[p.Verdict]
+	if len(p.Exemptions) > 0 {
+		text += " (needs the exemption " + strings.Join(p.Exemptions, ", ") + ")"
 	}
 	return text
 }
 
-// seen are the findings of the node's report, with how to check them.
-func (e *explanation) seen(out io.Writer) {
-	if len(e.sight.Findings) == 0 {
+// found are the findings of the node's report, with how to check them.
+func (t *told) found(out io.Writer, now time.Time) {
+	if len(t.Findings) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "\nFound on node %s, whatever the policies say:\n", e.node)
-	for i := range e.sight.Findings {
-		f := &e.sight.Findings[i]
-		container := ""
+	fmt.Fprintf(out, "\nFound on node %s, whatever the policies say:\n", t.Pod.Node)
+	for i := range t.Findings {
+		f := &t.Findings[i]
+		where := ""
 		if f.Container != "" {
-			container = "container " + isolation.Sanitize(f.Container, 63) + ": "
+			where = "container " + f.Container + ": "
 		}
-		fmt.Fprintf(out, "  - %s%s: %s%s\n", f.Kind, about(string(f.Axis), f.Portal), container, isolation.Sanitize(f.Message, 1024))
-		if check := checkOf(f); check != "" {
-			fmt.Fprintf(out, "    check on the node: %s\n", check)
+		fmt.Fprintf(out, "  - %s%s: %s%s\n", f.Kind, about(f.Axis, f.Portal), where, f.Message)
+		if f.FirstSeen != "" {
+			fmt.Fprintf(out, "    first seen %s ago\n", ago(now, f.FirstSeen))
+		}
+		if f.Check != "" {
+			fmt.Fprintf(out, "    check on the node: %s\n", f.Check)
 		}
 	}
-}
-
-// checkOf is a command that shows the finding. It is made of numbers here, whatever the report says: a
-// report is a node's word, and people paste commands.
-func checkOf(f *v1alpha1.NodeFinding) string {
-	e := f.Evidence
-	a, ok := isolation.ParseAxis(string(f.Axis))
-	switch {
-	case e == nil || e.PID <= 0:
-		return ""
-	case ok:
-		return byhand.Namespace(a, e.PID, e.TID)
-	case f.Kind == v1alpha1.Leak:
-		return fmt.Sprintf("ls -l /proc/%[1]d/cwd /proc/%[1]d/root /proc/%[1]d/fd", e.PID)
-	case f.Kind == v1alpha1.Portal:
-		return fmt.Sprintf("cat /proc/%[1]d/mountinfo /proc/%[1]d/status", e.PID)
-	}
-	return ""
 }

@@ -15,39 +15,45 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// explained is the text on a pod of that spec, seen as sight says, under the policies.
-func explained(t *testing.T, spec string, sight isolation.Sight, policies ...string) (text string, wrong bool) {
+// explanationOf is what there is to tell of a pod of that spec, seen as sight says, under the policies.
+func explanationOf(t *testing.T, spec string, sight isolation.Sight, policies ...string) *explanation {
 	t.Helper()
 	now := time.Unix(1_800_000_000, 0)
 	e := &explanation{
-		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}, node: "n1", sight: sight,
+		pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}, node: "n1", install: "bulkhead-system", sight: sight,
 		now: now, renewed: now.Add(-30 * time.Second), changed: now.Add(-time.Hour),
 	}
 	if err := yaml.UnmarshalStrict([]byte(spec), &e.pod.Spec); err != nil {
 		t.Fatal(err)
 	}
-	e.claimed = claimOf(&e.pod.Spec)
-	for _, text := range policies {
-		var p v1alpha1.IsolationPolicy
-		if err := yaml.UnmarshalStrict([]byte(text), &p); err != nil {
+	all := make([]v1alpha1.IsolationPolicy, len(policies))
+	for i, text := range policies {
+		if err := yaml.UnmarshalStrict([]byte(text), &all[i]); err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := isolation.Compile(&p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a := compiled.Assess(isolation.NewSubject(e.pod, nil), sight)
-		if a.Class == isolation.Unmatched {
-			e.others++
-			continue
-		}
-		e.verdicts = append(e.verdicts, verdict{compiled, a})
 	}
+	e.judge(nil, all)
+	if len(e.broken) > 0 {
+		t.Fatal(e.broken)
+	}
+	return e
+}
+
+// printed is the explanation in a format.
+func printed(t *testing.T, e *explanation, format string) string {
+	t.Helper()
 	var out strings.Builder
-	if err := e.print(&out); err != nil {
+	if err := e.print(&out, format); err != nil {
 		t.Fatal(err)
 	}
-	return out.String(), e.wrong()
+	return out.String()
+}
+
+// explained is the text.
+func explained(t *testing.T, spec string, sight isolation.Sight, policies ...string) (text string, wrong bool) {
+	t.Helper()
+	e := explanationOf(t, spec, sight, policies...)
+	return printed(t, e, "text"), e.wrong()
 }
 
 const (
@@ -64,7 +70,7 @@ func TestWhatIsWrongStandsBesideWhatIsRequired(t *testing.T) {
 		{Kind: v1alpha1.Portal, Portal: "runtimeSockets", Message: "a socket", Evidence: &v1alpha1.Evidence{PID: 9}},
 	}}, tenants, trial, others)
 	want := `Pod shop/web on node n1
-Observed by the agent of its node, which was alive 30s ago; what it saw has been so for 1h0m0s or longer.
+Observed by the agent of node n1, which was alive 30s ago; what it saw has been so for 1h0m0s or longer.
 
 AXIS     REQUIRED   CLAIMED    OBSERVED  BY POLICY
 pid      Container  Host       Host      tenants
@@ -76,8 +82,21 @@ user     -          Host       Pod       -
 cgroup   -          -          Pod       -
 time     -          -          Pod       -
 
+PORTAL              REQUIRED  CLAIMED  OBSERVED           BY POLICY
+privileged          -         nothing  -                  -
+capabilities        -         nothing  as claimed         -
+procMount           -         nothing  as claimed         -
+hostPaths           -         nothing  as claimed         -
+mountPropagation    -         nothing  as claimed         -
+devices             -         nothing  as claimed         -
+runtimeSockets      Forbid    nothing  open, not claimed  tenants
+hostPorts           -         nothing  -                  -
+hostProbes          -         nothing  -                  -
+windowsHostProcess  -         nothing  -                  -
+
 Policy tenants (Deny): breached, it has less than is required
   - Portal (runtimeSockets): runtimeSockets was found open, which is not allowed: a socket
+    to do: its spec asks for enough, and what runs has less: delete the pod, so that it is made anew; if that does not help, the runtime of node n1 gives less than it is asked for, or somebody there opens it
   - Breach (pid): pid was observed as Host, Container is required; the spec asks for it: spec.hostPID is true and claims Host, Container is required: remove it or set it to false
 Policy trial (Warn): breached, it has less than is required
   - Breach (pid): pid was observed as Host, Pod is required; the spec asks for it: spec.hostPID is true and claims Host, Pod is required: remove it or set it to false
@@ -98,6 +117,8 @@ func TestAPodThatNobodyHasSeenIsNotCalledIsolated(t *testing.T) {
 	text, wrong := explained(t, "containers: [{name: app}]", isolation.Sight{Unseen: "node n1: no agent has reported"}, tenants)
 	for _, want := range []string{
 		"Nobody has observed it: node n1: no agent has reported.\n", "pid      Container  Container  not seen  tenants\n", "Policy tenants (Deny): not verified\n",
+		"runtimeSockets      Forbid    nothing  not seen  tenants\n",
+		"to do: see how the agent of its node is: kubectl -n bulkhead-system get pods -o wide --field-selector spec.nodeName=n1\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/manifest"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/policies"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/words"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
 )
@@ -71,9 +71,9 @@ levels and without findings: nothing is known of how isolated they are meant to 
 
 Colours are for terminals, unless NO_COLOR is set.
 
-Root sees everything, from the machine itself. Any other user sees all containers and the namespaces
-of their own processes, and is told of the rest that it is Unknown. From within a container it sees that
-container only, unless the host's /proc is mounted and named with --proc.
+Run it as root on the machine itself. Any other user sees the namespaces of their own processes: other
+containers are Unknown, or are not there at all if /proc is mounted with hidepid, and both is told. From
+within a container it sees that container only, unless the host's /proc is mounted and named with --proc.
 
 Exit code: 0 nothing is wrong or nothing is known, 1 something is wrong, 2 a bad call. What could
 not be read is told on standard error and is no reason for a code. With --watch it is the code of
@@ -118,7 +118,7 @@ func Command() *cobra.Command {
 	f.StringArrayVar(&o.policies, "policy", nil, "IsolationPolicies whose levels are required: a `file`, a folder, or - for standard input; can be repeated")
 	f.BoolVar(&o.shown.sandboxes, "sandboxes", false, `show the containers that hold a pod's namespaces ("pause") as well`)
 	f.BoolVar(&o.shown.services, "services", false, "show processes outside of containers as well that have only mounts or the like of their own, as services do")
-	f.StringVarP(&o.output, "output", "o", formats[0], "`format`: "+strings.Join(formats, ", "))
+	f.StringVarP(&o.output, "output", "o", formats[0], "`format`: "+words.Or(formats))
 	f.BoolVarP(&o.watch, "watch", "w", false, "look again and again, and tell what has changed, until interrupted")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "how long after one look --watch takes the next")
 	return c
@@ -126,8 +126,8 @@ func Command() *cobra.Command {
 
 // validate checks the flags.
 func (o *options) validate() error {
-	if last := len(formats) - 1; !slices.Contains(formats, o.output) {
-		return fmt.Errorf("--output %q: it can be %s or %s", o.output, strings.Join(formats[:last], ", "), formats[last])
+	if !slices.Contains(formats, o.output) {
+		return fmt.Errorf("--output %q: it can be %s", o.output, words.Or(formats))
 	}
 	if o.interval < isolation.ConfirmAfter {
 		return fmt.Errorf("--interval %s: it must be %s or more: what is seen is believed when two looks that far apart show it", o.interval, isolation.ConfirmAfter)

@@ -77,6 +77,12 @@ func TestHoldsAPolicyAgainstEveryContainer(t *testing.T) {
 	want(t, "findings", c.kinds(), "Breach user")
 	want(t, "policy", c.Findings[0].Policy, "tenants")
 	wantContains(t, "the message", c.Findings[0].Message, "user was observed as Host, Pod is required")
+	t.Run("and the table names the policy", func(t *testing.T) {
+		o := run(t, "--proc", escapedTree(t).Root, "--policy", file(t, required))
+		want(t, "exit code", o.code, 1)
+		wantContains(t, "standard output", o.out, "FINDING  CONTAINER     ABOUT    POLICY   MESSAGE\n",
+			"\nBreach   222222222222  user     tenants  user was observed as Host, Pod is required\n", "2 containers: 2 Escape, 2 Breach\n")
+	})
 	t.Run("and one cause is one finding", func(t *testing.T) {
 		c := s.container(t, proctest.ID("1"))
 		want(t, "findings", c.kinds(), "Escape mount, Escape network, Breach user")

@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"time"
@@ -97,8 +98,27 @@ var _ = Describe("bulkhead explain", func() {
 		out, code, err = explained("pod", "web", "-n", "shop", "--kubeconfig", file)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(code).To(Equal(1))
-		Expect(out).To(And(ContainSubstring("Observed by the agent of its node"), MatchRegexp(`network +Pod +Pod +Host +tenants\n`),
+		Expect(out).To(And(ContainSubstring("Observed by the agent of node n1, which was alive"), MatchRegexp(`network +Pod +Pod +Host +tenants\n`),
 			ContainSubstring("Policy tenants (Audit): breached"), ContainSubstring("network was observed as Host, Pod is required")))
+
+		By("telling programs the same")
+		out, code, err = explained("pod", "web", "--kubeconfig", file, "-o", "json")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(code).To(Equal(1))
+		var told struct {
+			Kind     string
+			Policies []struct{ Name, Verdict string }
+			Axes     []struct{ Axis, Required, Claimed, Observed string }
+			Portals  []struct{ Portal, Observed string }
+		}
+		Expect(json.Unmarshal([]byte(out), &told)).To(Succeed())
+		Expect(told.Kind).To(Equal("PodExplanation"))
+		Expect(told.Policies).To(ConsistOf(HaveField("Verdict", "Breached")))
+		Expect(told.Axes).To(ContainElement(struct{ Axis, Required, Claimed, Observed string }{"network", "Pod", "Pod", "Host"}))
+		Expect(told.Portals).To(ContainElement(struct{ Portal, Observed string }{"hostPaths", "NotSeen"}))
+		_, code, err = explained("pod", "web", "--kubeconfig", file, "-o", "xml")
+		Expect(code).To(Equal(2))
+		Expect(err).To(MatchError(ContainSubstring(`--output "xml": it can be text, json or yaml`)))
 
 		By("saying what it cannot find")
 		_, code, err = explained("pod", "nobody", "--kubeconfig", file)
