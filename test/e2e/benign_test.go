@@ -63,14 +63,14 @@ func tooled(pod, container, script string) func(*lab, string) string {
 	return spec(pod+`
   volumes: [{name: usr, hostPath: {path: /usr}}, {name: runtime, hostPath: {path: /opt/bulkhead/node}}, {name: lab, hostPath: {path: `+labFolder+`}}, {name: work, emptyDir: {}}]`,
 		starts(script)+container+`, volumeMounts: [{name: usr, mountPath: /node, readOnly: true}, {name: usr, subPath: lib, mountPath: /lib, readOnly: true}, {name: usr, subPath: lib64, mountPath: /lib64, readOnly: true},
-     {name: runtime, mountPath: /runtime, readOnly: true}, {name: lab, mountPath: /lab, readOnly: true}, {name: work, mountPath: /work}]`)
+     {name: runtime, mountPath: /runtime, readOnly: true}, {name: lab, mountPath: /lab, readOnly: true}, {name: work, mountPath: /build}]`)
 }
 
 const bubblewrap = "/node/bin/bwrap --unshare-all --unshare-user --ro-bind / / --dev /dev --tmpfs /tmp sleep 85000 &"
 
 // nested runs a container of its own, as a build service does.
-const nested = `cd /work && mkdir -p rootfs/bin && cp $(which sleep) rootfs/bin/sleep && /runtime/runc spec &&
-sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"sleep", "85000"/' config.json && /runtime/runc --root /work/state run nested &`
+const nested = `cd /build && mkdir -p rootfs/bin && cp $(which sleep) rootfs/bin/sleep && /runtime/runc spec &&
+sed -i 's/"terminal": true/"terminal": false/; s/"sh"/"sleep", "85000"/' config.json && /runtime/runc --root /build/state run nested &`
 
 // benigns are the corpus.
 var benigns = []benign{
