@@ -4,13 +4,13 @@ package controllers
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -28,15 +28,6 @@ const (
 	reasonExpired = "ExemptionExpired"
 )
 
-// maxNote is how long the API server lets the note of an event be.
-const maxNote = 1024
-
-// announcement is an event to be told.
-type announcement struct {
-	regarding, related         *corev1.ObjectReference
-	kind, reason, action, note string
-}
-
 // place is where something is wrong: with which pod, on which axis or portal. What is wrong there can
 // become worse or better without having ended.
 type place struct {
@@ -51,14 +42,14 @@ func placeOf(f *v1alpha1.PolicyFinding) place { return place{f.UID, f.Axis, f.Po
 // be told again when they are back.
 type outOfSight map[place]v1alpha1.PolicyFinding
 
-// announce tells what began and what ended between what the policy's status held and what holds now.
-// It is pure. The status is the memory, so that nothing is told again by the next leader; what does
-// not fit into its list is told when it moves up into it.
+// announce tells what began and what ended between what the policy's status held and what holds now, and
+// what is out of sight from then on. It is pure. The status is the memory, so that nothing is told again by
+// the next leader; what does not fit into its list is told when it moves up into it. turn names the status.
 //
 // Nothing is told of pods that nobody has seen: what is wrong there is the node's agent, and the
 // policy's condition Verified tells it once.
-func announce(v *verdict, books *ledger.Ledger, lost outOfSight) ([]announcement, outOfSight) {
-	t := telling{v: v, books: books, pods: make(map[types.UID]*podNow), lost: outOfSight{}}
+func announce(v *verdict, books *ledger.Ledger, lost outOfSight, turn string) *telling {
+	t := &telling{v: v, books: books, turn: turn, pods: make(map[types.UID]*podNow), lost: outOfSight{}, begun: outOfSight{}}
 	if !v.invalid {
 		t.began(lost)
 		t.ended(lost)
@@ -67,17 +58,28 @@ func announce(v *verdict, books *ledger.Ledger, lost outOfSight) ([]announcement
 	t.turned(v1alpha1.ConditionEnforced)
 	t.turned(v1alpha1.ConditionVerified)
 	t.turned(v1alpha1.ConditionEvictionReady)
-	return t.out, t.lost
+	return t
+}
+
+// unwritten is what is out of sight if the status could not be written: what was told of the beginning is
+// known, and its end is to be told.
+func (t *telling) unwritten(lost outOfSight) outOfSight {
+	all := maps.Clone(t.begun)
+	maps.Copy(all, lost)
+	return all
 }
 
 // telling is the work of one announce.
 type telling struct {
 	v     *verdict
 	books *ledger.Ledger
+	turn  string
 	// pods that were asked for.
 	pods map[types.UID]*podNow
 	lost outOfSight
-	out  []announcement
+	// begun are the findings of whose beginning out tells.
+	begun outOfSight
+	out   []announcement
 }
 
 // podNow is what the policy says now of a pod.
@@ -129,6 +131,7 @@ func (t *telling) began(lost outOfSight) {
 			continue
 		}
 		known[b] = true
+		t.begun[b.place] = *f
 		t.tell(f, corev1.EventTypeWarning, string(f.Kind), t.messages(b))
 	}
 }
@@ -181,7 +184,7 @@ func (t *telling) turned(condition string) {
 	if before == nil || now == nil || before.Status == now.Status {
 		return
 	}
-	a := announcement{regarding: t.v.reference(), action: "Judge", note: isolation.Sanitize(now.Message, maxNote)}
+	a := announcement{regarding: t.v.reference(), action: "Judge", turn: t.turn, note: isolation.Sanitize(now.Message, maxNote)}
 	switch {
 	case now.Status == metav1.ConditionTrue:
 		a.kind, a.reason = corev1.EventTypeNormal, condition
@@ -208,7 +211,7 @@ func (t *telling) expired() {
 		note := fmt.Sprintf("exemption %s has expired: pods that are created from now on are not covered, %d of those that exist still are", e.Name, e.Pods)
 		t.out = append(t.out, announcement{
 			regarding: t.v.reference(), kind: corev1.EventTypeWarning, reason: reasonExpired, action: "Judge/" + e.Name,
-			note: isolation.Sanitize(note, maxNote),
+			turn: t.turn, note: isolation.Sanitize(note, maxNote),
 		})
 	}
 }
@@ -221,7 +224,7 @@ func (t *telling) tell(f *v1alpha1.PolicyFinding, kind, reason, message string) 
 	t.out = append(t.out, announcement{
 		regarding: &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: f.Namespace, Name: f.Pod, UID: f.UID},
 		related:   t.v.reference(),
-		kind:      kind, reason: reason, action: "Judge/" + subject,
+		kind:      kind, reason: reason, action: "Judge/" + subject, turn: t.turn,
 		note: isolation.Sanitize(note, maxNote),
 	})
 }
@@ -233,18 +236,4 @@ func (v *verdict) reference() *corev1.ObjectReference {
 // referenceTo is a policy, to tell events of it.
 func referenceTo(policy string, uid types.UID) *corev1.ObjectReference {
 	return &corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "IsolationPolicy", Name: policy, UID: uid}
-}
-
-// recorder tells events.
-type recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
-
-func (a *announcement) record(r recorder) {
-	var related runtime.Object
-	if a.related != nil {
-		related = a.related
-	}
-	// The note holds text of others: it is an argument, not a format.
-	r.Eventf(a.regarding, related, a.kind, a.reason, a.action, "%s", a.note)
 }

@@ -43,10 +43,15 @@ func (s *story) sees(groups ...v1alpha1.ObservedGroup) {
 // step judges, tells, and keeps the status as the API server would.
 func (s *story) step() []string {
 	v := judgeOne(s.in, s.policy)
-	told, lost := announce(v, s.in.Ledger(s.in.Now, s.policy), s.lost)
-	s.policy.Status, s.lost = v.status, lost
+	told := announce(v, s.in.Ledger(s.in.Now, s.policy), s.lost, "")
+	s.policy.Status, s.lost = v.status, told.lost
+	return s.read(told)
+}
+
+// read is what was told.
+func (s *story) read(told *telling) []string {
 	out := []string{}
-	for _, a := range told {
+	for _, a := range told.out {
 		s.Expect(len(a.note)).To(BeNumerically("<=", maxNote))
 		s.Expect(len(a.action)).To(BeNumerically("<=", 128))
 		if a.regarding.Kind == "Pod" {
@@ -75,6 +80,17 @@ func TestAnotherLeaderTellsNothingAgain(t *testing.T) {
 	s.sees(group(onHostPID(), "a"))
 	s.Expect(s.step()).To(HaveLen(1))
 	s.lost = nil // what only the former leader knew
+	s.Expect(s.step()).To(BeEmpty())
+}
+
+func TestWhatBeganAndEndedBeforeItCouldBeWrittenIsToldAsEnded(t *testing.T) {
+	s := newStory(t, running("a", time.Hour))
+	s.sees(group(onHostPID(), "a"))
+	told := announce(judgeOne(s.in, s.policy), s.in.Ledger(s.in.Now, s.policy), nil, "")
+	s.Expect(s.read(told)).To(ConsistOf("a Warning Breach Judge/pid"))
+	s.lost = told.unwritten(nil) // somebody else wrote the policy
+	s.sees(group(isolated, "a"))
+	s.Expect(s.step()).To(ConsistOf("a Normal IsolationRestored Judge/pid"))
 	s.Expect(s.step()).To(BeEmpty())
 }
 
@@ -149,7 +165,7 @@ func TestWhatIsWrongSeveralTimesWithOnePortalIsOneEvent(t *testing.T) {
 	s.in.Pods = append(s.in.Pods, pod)
 	s.sees(group(isolated, "a", "b"))
 	s.policy.Spec.Portals = &v1alpha1.Portals{Privileged: v1alpha1.PortalForbid}
-	told, _ := announce(judgeOne(s.in, s.policy), s.in.Ledger(s.in.Now, s.policy), nil)
+	told := announce(judgeOne(s.in, s.policy), s.in.Ledger(s.in.Now, s.policy), nil, "").out
 	s.Expect(told).To(HaveLen(1))
 	s.Expect(told[0].note).To(SatisfyAll(
 		HavePrefix("policy all, privileged: "), ContainSubstring("spec.containers[1]"), ContainSubstring("spec.containers[2]")))
@@ -178,7 +194,7 @@ func TestConditionsThatTurnAreToldOnThePolicy(t *testing.T) {
 		p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: before, ObservedGeneration: 1}}
 		v := &verdict{policy: &p}
 		v.status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: now, ObservedGeneration: generation, Message: strings.Repeat("é", maxNote)}}
-		all, _ := announce(v, world().Ledger(ledgertest.Now, p), nil)
+		all := announce(v, world().Ledger(ledgertest.Now, p), nil, "").out
 		out := []string{}
 		for _, a := range all {
 			out = append(out, a.regarding.Kind+" "+a.kind+" "+a.reason)

@@ -34,7 +34,7 @@ const (
 type evictor struct {
 	client    client.Client
 	live      client.Reader
-	recorder  recorder
+	teller    teller
 	clock     clock.PassiveClock
 	namespace string
 	// excluded are the namespaces in which nothing is evicted.
@@ -48,15 +48,17 @@ type evictor struct {
 	// rests are pods that could not be evicted, and until when they are let alone.
 	rests map[types.UID]time.Time
 	told  toldEvictions
+	// recalled is set once it was looked whether another leader left something untold.
+	recalled bool
 
 	mu sync.Mutex
 	// verdicts are the conditions EvictionReady, by the policy's UID.
 	verdicts map[types.UID]metav1.Condition
 }
 
-func newEvictor(c client.Client, live client.Reader, r recorder, o *Options, excluded []string) *evictor {
+func newEvictor(c client.Client, live client.Reader, t teller, o *Options, excluded []string) *evictor {
 	return &evictor{
-		client: c, live: live, recorder: r, clock: o.Clock, namespace: o.InstallNamespace, excluded: excluded,
+		client: c, live: live, teller: t, clock: o.Clock, namespace: o.InstallNamespace, excluded: excluded,
 		limits: *o.Eviction, offers: make(chan *offer, 1), rests: make(map[types.UID]time.Time),
 	}
 }
@@ -153,7 +155,7 @@ func (e *evictor) pass(ctx context.Context, o *offer) {
 	if len(o.policies) > 0 {
 		e.permission.look(ctx, e.client, now, e.rest())
 	}
-	book := e.open(ctx, now, candidates)
+	book := e.open(ctx, now, o, candidates)
 	decisions := eviction.Decide(&eviction.Input{
 		Now: now, Candidates: candidates, Pods: o.pods, Limits: e.limits, Watch: &e.watch, History: book.history, Rest: e.rests,
 	})
@@ -163,7 +165,7 @@ func (e *evictor) pass(ctx context.Context, o *offer) {
 		}
 	}
 	e.letRest(now, decisions)
-	e.tell(o, decisions)
+	e.tell(ctx, o, decisions)
 	e.judge(o, decisions, book)
 }
 

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/eviction"
@@ -28,16 +29,18 @@ type evictionBook struct {
 	err error
 }
 
-// open reads the history, if there is a pod that may be evicted.
-func (e *evictor) open(ctx context.Context, now time.Time, candidates []eviction.Candidate) *evictionBook {
+// open reads the history, if there is a pod that may be evicted, or another leader may have left something untold.
+func (e *evictor) open(ctx context.Context, now time.Time, o *offer, candidates []eviction.Candidate) *evictionBook {
 	b := &evictionBook{history: &eviction.History{}}
-	if !slices.ContainsFunc(candidates, func(c eviction.Candidate) bool { return len(c.Breaches) > 0 }) {
+	recall := !e.recalled && len(o.policies) > 0
+	if !recall && !slices.ContainsFunc(candidates, func(c eviction.Candidate) bool { return len(c.Breaches) > 0 }) {
 		return b
 	}
 	lease := &coordinationv1.Lease{}
 	err := e.live.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: v1alpha1.EvictionsLeaseName}, lease)
 	switch {
 	case apierrors.IsNotFound(err):
+		e.recalled = e.recalled || recall
 		return b
 	case err != nil:
 		b.err = fmt.Errorf("read what was evicted, on Lease %q: %w", v1alpha1.EvictionsLeaseName, err)
@@ -51,6 +54,13 @@ func (e *evictor) open(ctx context.Context, now time.Time, candidates []eviction
 	}
 	b.lease, b.history = lease, history
 	history.Advance(now, e.limits.Memory)
+	if recall {
+		if err := e.recall(ctx, now, o, b); err != nil {
+			log.FromContext(ctx).Error(err, "What another leader evicted is told with the next round")
+		} else {
+			e.recalled = true
+		}
+	}
 	if history.Touch(now, candidates) {
 		b.err = e.write(ctx, b)
 	}

@@ -3,8 +3,11 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +23,9 @@ const (
 	reasonEvicted    = "Evicted"
 	reasonNotEvicted = "NotEvicted"
 )
+
+// recalling is how far back a new leader tells what another evicted: an event lasts longer.
+const recalling = 10 * time.Minute
 
 // maxTold is how many pods of a policy are told of that are not evicted. What else there is, the metrics
 // and the event on the policy count.
@@ -50,7 +56,7 @@ type outcomeUnder struct {
 }
 
 // tell tells what was done and what was not, as events and metrics.
-func (e *evictor) tell(o *offer, decisions []eviction.Decision) {
+func (e *evictor) tell(ctx context.Context, o *offer, decisions []eviction.Decision) {
 	counts := make(map[outcomeUnder]int)
 	for i := range decisions {
 		counts[outcomeUnder{decisions[i].Policy.UID, decisions[i].Outcome}]++
@@ -58,11 +64,11 @@ func (e *evictor) tell(o *offer, decisions []eviction.Decision) {
 	evictionMetrics().show(o, counts)
 	now := toldEvictions{pods: make(map[podUnder]eviction.Outcome), policies: make(map[outcomeUnder]bool)}
 	named := make(map[types.UID]int)
+	var all []announcement
 	for i := range decisions {
 		d := &decisions[i]
 		if d.Outcome == eviction.Evicted {
-			e.announce(d, podReference(d), policyReference(d), reasonEvicted, d.Why)
-			e.announce(d, policyReference(d), podReference(d), reasonEvicted, "pod "+d.Pod.String()+": "+d.Why)
+			all = append(all, evicted(podReference(d), policyReference(d), d.Why)...)
 			continue
 		}
 		pod := podUnder{d.Policy.UID, d.UID}
@@ -71,9 +77,9 @@ func (e *evictor) tell(o *offer, decisions []eviction.Decision) {
 		if passing[outcome] {
 			// What comes back after it is not new.
 			outcome = before
-		} else if all := (outcomeUnder{d.Policy.UID, outcome}); !now.policies[all] {
-			if now.policies[all] = true; !e.told.policies[all] {
-				e.announce(d, policyReference(d), nil, reasonNotEvicted, fmt.Sprintf("%d pods (%s), such as %s: %s", counts[all], outcome, d.Pod, d.Why))
+		} else if under := (outcomeUnder{d.Policy.UID, outcome}); !now.policies[under] {
+			if now.policies[under] = true; !e.told.policies[under] {
+				all = append(all, notEvicted(d, policyReference(d), nil, fmt.Sprintf("%d pods (%s), such as %s: %s", counts[under], outcome, d.Pod, d.Why)))
 			}
 		}
 		if outcome == "" || !known && named[d.Policy.UID] >= maxTold {
@@ -81,20 +87,53 @@ func (e *evictor) tell(o *offer, decisions []eviction.Decision) {
 		}
 		named[d.Policy.UID]++
 		if now.pods[pod] = outcome; outcome != before {
-			e.announce(d, podReference(d), policyReference(d), reasonNotEvicted, string(outcome)+": "+d.Why)
+			all = append(all, notEvicted(d, podReference(d), policyReference(d), string(outcome)+": "+d.Why))
 		}
 	}
 	e.told = now
+	e.teller.tell(ctx, all)
 }
 
-// announce tells an event. The action names the outcome: events that differ in nothing else are counted as
-// one.
-func (e *evictor) announce(d *eviction.Decision, regarding, related *corev1.ObjectReference, reason, why string) {
-	a := announcement{
-		regarding: regarding, related: related, kind: corev1.EventTypeWarning, reason: reason,
+// evicted are the events that tell of an eviction, on the pod and on the policy.
+func evicted(pod, policy *corev1.ObjectReference, why string) []announcement {
+	tell := func(regarding, related *corev1.ObjectReference, why string) announcement {
+		return announcement{
+			regarding: regarding, related: related, kind: corev1.EventTypeWarning, reason: reasonEvicted,
+			action: "Evict/" + string(eviction.Evicted), note: isolation.Sanitize("policy "+policy.Name+": "+why, maxNote),
+		}
+	}
+	return []announcement{tell(pod, policy, why), tell(policy, pod, "pod "+pod.Namespace+"/"+pod.Name+": "+why)}
+}
+
+// notEvicted is an event that tells why a pod is not. The action names the outcome, by which such events differ.
+func notEvicted(d *eviction.Decision, regarding, related *corev1.ObjectReference, why string) announcement {
+	return announcement{
+		regarding: regarding, related: related, kind: corev1.EventTypeWarning, reason: reasonNotEvicted,
 		action: "Evict/" + string(d.Outcome), note: isolation.Sanitize("policy "+d.Policy.Name+": "+why, maxNote),
 	}
-	a.record(e.recorder)
+}
+
+// recall tells, in the first round of a leader, what the one before it may not have come to tell: what is
+// written down as evicted and is no longer there. If it was told, the events have the same names.
+func (e *evictor) recall(ctx context.Context, now time.Time, o *offer, book *evictionBook) error {
+	var all []announcement
+	for i := range book.history.Recent {
+		r := &book.history.Recent[i]
+		p := slices.IndexFunc(o.policies, func(p offeredPolicy) bool { return p.UID == r.Policy })
+		if p < 0 || r.Name == "" || now.Sub(r.At) > recalling {
+			continue
+		}
+		pod := &corev1.Pod{}
+		if gone, err := e.read(ctx, pod, r.Namespace, r.Name); err != nil {
+			return err
+		} else if gone || pod.UID != r.Pod || pod.DeletionTimestamp != nil {
+			all = append(all, evicted(
+				&corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: r.Namespace, Name: r.Name, UID: r.Pod},
+				referenceTo(o.policies[p].Name, r.Policy), "evicted at "+r.At.Format(time.RFC3339)+", by a manager that ended before it told why")...)
+		}
+	}
+	e.teller.tell(ctx, all)
+	return nil
 }
 
 func podReference(d *eviction.Decision) *corev1.ObjectReference {

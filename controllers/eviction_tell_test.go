@@ -3,14 +3,16 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/internal/eviction"
 )
@@ -63,8 +65,8 @@ func TestEveryEvictionIsToldOnPodAndPolicy(t *testing.T) {
 	g := NewWithT(t)
 	b := aBreach()
 	var regarding []string
-	b.recorder = recorderFunc(func(r *corev1.ObjectReference, reason, note string) {
-		regarding = append(regarding, r.Kind+" "+r.Name+" "+reason+" "+note)
+	b.teller = tellerFunc(func(a *announcement) {
+		regarding = append(regarding, a.regarding.Kind+" "+a.regarding.Name+" "+a.reason+" "+a.note)
 	})
 	b.look(now.Add(90 * time.Second))
 	g.Expect(regarding).To(Equal([]string{
@@ -73,11 +75,42 @@ func TestEveryEvictionIsToldOnPodAndPolicy(t *testing.T) {
 	}))
 }
 
-// recorderFunc takes what is told.
-type recorderFunc func(regarding *corev1.ObjectReference, reason, note string)
+func TestALeaderTellsWhatTheOneBeforeItEvictedAndDidNotTell(t *testing.T) {
+	g := NewWithT(t)
+	b := aBreach()
+	untold, told := map[string]string{}, map[string]string{}
+	b.teller = tellerFunc(func(a *announcement) { untold[a.name()] = a.note })
+	b.look(now.Add(90 * time.Second))
+	g.Expect(untold).To(HaveLen(2))
 
-func (f recorderFunc) Eventf(regarding, _ runtime.Object, _, reason, _, note string, args ...any) {
-	if r, ok := regarding.(*corev1.ObjectReference); ok {
-		f(r, reason, fmt.Sprintf(note, args...))
+	b.pod, b.scene.Pods = nil, nil // it is gone
+	next := newEvictor(b.server, b.server, tellerFunc(func(a *announcement) { told[a.name()] = a.note }),
+		&Options{InstallNamespace: "bulkhead-system", Clock: b.clock, Eviction: ptr.To(eviction.DefaultLimits())}, nil)
+	b.evictor = next
+	b.look(now.Add(100 * time.Second))
+	g.Expect(slices.Collect(maps.Keys(told))).To(ConsistOf(slices.Collect(maps.Keys(untold))), "under the same names")
+	g.Expect(slices.Collect(maps.Values(told))).To(ContainElement(ContainSubstring("evicted at")))
+	clear(told)
+	b.look(now.Add(110 * time.Second))
+	g.Expect(told).To(BeEmpty())
+}
+
+func TestALeaderDoesNotTellThatAPodWasEvictedThatIsStillThere(t *testing.T) {
+	g := NewWithT(t)
+	b := aBreach()
+	b.look(now.Add(90 * time.Second))
+	b.evictor = newEvictor(b.server, b.server, b.events,
+		&Options{InstallNamespace: "bulkhead-system", Clock: b.clock, Eviction: ptr.To(eviction.DefaultLimits())}, nil)
+	*b.events = nil
+	b.look(now.Add(100 * time.Second))
+	g.Expect(*b.events).NotTo(ContainElement("Evicted"))
+}
+
+// tellerFunc takes what is told.
+type tellerFunc func(*announcement)
+
+func (f tellerFunc) tell(_ context.Context, all []announcement) {
+	for i := range all {
+		f(&all[i])
 	}
 }

@@ -59,7 +59,7 @@ func TestTheEndOfAnExemptionIsWaitedForAndToldOnce(t *testing.T) {
 	)
 	told := func() []string {
 		v := judgeOne(s.in, s.policy)
-		all, _ := announce(v, s.in.Ledger(s.in.Now, s.policy), nil)
+		all := announce(v, s.in.Ledger(s.in.Now, s.policy), nil, "").out
 		s.policy.Status = v.status
 		out := []string{}
 		for _, a := range all {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -29,14 +30,13 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
-// eventSource names who tells the events.
-const eventSource = "bulkhead.dev/controller"
-
 // coalesce is how long a change waits for others that come with it.
 const coalesce = 250 * time.Millisecond
 
 // Options say where Bulkhead is installed.
 type Options struct {
+	// Instance names this process in the events that it tells. Defaults to the name of the host.
+	Instance string
 	// InstallNamespace holds the webhook's Service and Secret, and the leases of agents and
 	// replicas. Defaults to [v1alpha1.InstallNamespace].
 	InstallNamespace string
@@ -60,6 +60,13 @@ type Options struct {
 // [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
+	if o.Instance == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("name this process in events: %w", err)
+		}
+		o.Instance = host
+	}
 	o.InstallNamespace = cmp.Or(o.InstallNamespace, v1alpha1.InstallNamespace)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -72,13 +79,13 @@ func Setup(mgr manager.Manager, o Options) error {
 	o.LookForViewers = cmp.Or(o.LookForViewers, lookForViewers)
 	books := &sharedBooks{}
 	compiler := newCompiler(webhooks.Excluded, o.Clock)
-	recorder := mgr.GetEventRecorder(eventSource)
-	evictor := newEvictor(mgr.GetClient(), mgr.GetAPIReader(), recorder, &o, webhooks.Excluded)
+	events := newEventTeller(mgr.GetClient(), o.Clock, o.Instance)
+	evictor := newEvictor(mgr.GetClient(), mgr.GetAPIReader(), events, &o, webhooks.Excluded)
 	if err := mgr.Add(evictor); err != nil {
 		return fmt.Errorf("set up evictions: %w", err)
 	}
 	status := &statusReconciler{
-		client: mgr.GetClient(), recorder: recorder, clock: o.Clock, options: webhooks, compiler: compiler, evictor: evictor,
+		client: mgr.GetClient(), teller: events, clock: o.Clock, options: webhooks, compiler: compiler, evictor: evictor,
 		books: books,
 	}
 	status.knowledge = newKnowledge(status.feed.waiting)

@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const pace = time.Second
 // changes is entered in the books and judged at once.
 type statusReconciler struct {
 	client   client.Client
-	recorder recorder
+	teller   teller
 	clock    clock.PassiveClock
 	options  *webhookOptions
 	compiler *compiler
@@ -47,6 +48,8 @@ type statusReconciler struct {
 	rests time.Time
 	// lost are the findings out of sight, by the policy's UID.
 	lost map[types.UID]outOfSight
+	// turns are those under which was told what could not be written yet, by the policy's UID.
+	turns map[types.UID]string
 }
 
 // Reconcile judges, writes what changed, and tells what began and ended.
@@ -112,31 +115,39 @@ func (r *statusReconciler) keepBooks(in *input) *ledger.Ledger {
 	})
 }
 
-// writeAll writes every policy's status. again is set if one of them was written by somebody else
-// meanwhile.
+// writeAll tells what began and ended, and writes every policy's status. It is told first: what was told and
+// not written is told again under the same name, but nobody would know of what was written and not told.
+// again is set if one of them was written by somebody else meanwhile.
 func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *ledger.Ledger) (again bool, err error) {
-	lost := make(map[types.UID]outOfSight)
-	var errs []error
+	telling := make([]*telling, len(j.verdicts))
+	var told []announcement
 	for i := range j.verdicts {
 		v := &j.verdicts[i]
 		uid := v.policy.UID
-		announcements, out := announce(v, books, r.lost[uid])
-		switch err := r.write(ctx, v); {
+		telling[i] = announce(v, books, r.lost[uid], cmp.Or(r.turns[uid], v.policy.ResourceVersion))
+		told = append(told, telling[i].out...)
+	}
+	r.teller.tell(ctx, told)
+
+	lost, turns := make(map[types.UID]outOfSight), make(map[types.UID]string)
+	var errs []error
+	for i, t := range telling {
+		uid := t.v.policy.UID
+		err := r.write(ctx, &j.verdicts[i])
+		switch {
 		case err == nil:
-			for i := range announcements {
-				announcements[i].record(r.recorder)
-			}
-			lost[uid] = out
+			lost[uid] = t.lost
+			continue
+		case apierrors.IsNotFound(err):
+			continue
 		case apierrors.IsConflict(err):
 			again = true
-			lost[uid] = r.lost[uid]
-		case apierrors.IsNotFound(err):
 		default:
 			errs = append(errs, err)
-			lost[uid] = r.lost[uid]
 		}
+		lost[uid], turns[uid] = t.unwritten(r.lost[uid]), t.turn
 	}
-	r.lost = lost
+	r.lost, r.turns = lost, turns
 	return again, errors.Join(errs...)
 }
 

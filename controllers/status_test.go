@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,21 +39,24 @@ func (w *refusingWriter) Update(context.Context, client.Object, ...client.SubRes
 // told keeps the reasons of events.
 type told []string
 
-func (t *told) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) { *t = append(*t, reason) }
+func (t *told) tell(_ context.Context, all []announcement) {
+	for i := range all {
+		*t = append(*t, all[i].reason)
+	}
+}
 
-func TestNothingIsToldUnlessTheStatusWasWritten(t *testing.T) {
+func TestWhatIsToldIsToldUnderTheSameNameUntilTheStatusIsWritten(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "isolationpolicies"}, "all", errors.New("changed"))
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {
 		err   error
 		again bool
 		fails bool
-		told  int
 	}{
-		"written":                          {nil, false, false, 1},
-		"somebody else wrote it meanwhile": {conflict, true, false, 0},
-		"the policy is gone":               {apierrors.NewNotFound(schema.GroupResource{}, "all"), false, false, 0},
-		"the API server does not answer":   {broken, false, true, 0},
+		"written":                          {nil, false, false},
+		"somebody else wrote it meanwhile": {conflict, true, false},
+		"the policy is gone":               {apierrors.NewNotFound(schema.GroupResource{}, "all"), false, false},
+		"the API server does not answer":   {broken, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -62,10 +64,13 @@ func TestNothingIsToldUnlessTheStatusWasWritten(t *testing.T) {
 			in.Pods = []corev1.Pod{running("a", time.Hour)}
 			in.Reports["one"] = report("one", group(onHostPID(), "a"))
 			in.Policies = []v1alpha1.IsolationPolicy{demanding("all")}
+			in.Policies[0].ResourceVersion = "1"
 			j := in.judge()
-			events := &told{}
+			names := map[string]bool{}
+			events := tellerFunc(func(a *announcement) { names[a.name()] = true })
 			api := &refusingWriter{err: test.err}
-			again, err := (&statusReconciler{client: refusing{writer: api}, recorder: events}).writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
+			r := &statusReconciler{client: refusing{writer: api}, teller: events}
+			again, err := r.writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
 			g.Expect(again).To(Equal(test.again))
 			if test.fails {
 				g.Expect(err).To(MatchError(broken))
@@ -73,8 +78,24 @@ func TestNothingIsToldUnlessTheStatusWasWritten(t *testing.T) {
 			} else {
 				g.Expect(err).NotTo(HaveOccurred())
 			}
-			g.Expect(*events).To(HaveLen(test.told))
 			g.Expect(api.writes).To(Equal(1))
+			g.Expect(names).To(HaveLen(1))
+			if test.err == nil {
+				in.Policies[0].Status = j.verdicts[0].status
+			}
+			if apierrors.IsNotFound(test.err) {
+				return // and so is everything that was to be told of it
+			}
+
+			// Meanwhile somebody wrote the policy.
+			in.Policies[0].ResourceVersion = "2"
+			j = in.judge()
+			_, _ = r.writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
+			g.Expect(names).To(HaveLen(1), "it began once")
+			api.err = nil
+			_, err = r.writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(names).To(HaveLen(1))
 		})
 	}
 }
@@ -88,7 +109,7 @@ func TestAStatusThatIsTheSameIsNotWritten(t *testing.T) {
 	in.Now = now.Add(time.Minute)
 	j := in.judge()
 	api := &refusingWriter{err: errors.New("must not be asked")}
-	_, err := (&statusReconciler{client: refusing{writer: api}, recorder: &told{}}).writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
+	_, err := (&statusReconciler{client: refusing{writer: api}, teller: &told{}}).writeAll(t.Context(), &j, in.Ledger(in.Now, in.Policies...))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(api.writes).To(BeZero())
 }

@@ -107,7 +107,7 @@ func (o *managerOptions) run(ctx context.Context) error {
 		return err
 	}
 	if err := controllers.Setup(mgr, controllers.Options{
-		InstallNamespace: o.namespace, ExcludedNamespaces: o.excluded,
+		Instance: o.podName, InstallNamespace: o.namespace, ExcludedNamespaces: o.excluded,
 	}); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}

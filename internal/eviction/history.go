@@ -35,7 +35,9 @@ type Record struct {
 	Policy    types.UID `json:"policy"`
 	Pod       types.UID `json:"pod"`
 	Namespace string    `json:"namespace"`
-	Node      string    `json:"node"`
+	// Name of the pod; empty in what older managers wrote.
+	Name string `json:"name,omitempty"`
+	Node string `json:"node"`
 }
 
 // Owner is how often pods of an owner were evicted, when that was last, and when it last had one to evict.
@@ -92,7 +94,7 @@ func earlier(a, b time.Time) time.Time {
 // Add writes down that a pod is evicted.
 func (h *History) Add(now time.Time, c *Candidate) {
 	now = now.UTC().Truncate(time.Second)
-	h.Recent = append(h.Recent, Record{At: now, Policy: c.Policy.UID, Pod: c.UID, Namespace: c.Pod.Namespace, Node: c.Node})
+	h.Recent = append(h.Recent, Record{At: now, Policy: c.Policy.UID, Pod: c.UID, Namespace: c.Pod.Namespace, Name: c.Pod.Name, Node: c.Node})
 	if h.Owners == nil {
 		h.Owners = make(map[string]Owner)
 	}

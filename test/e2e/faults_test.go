@@ -5,8 +5,6 @@
 package e2e
 
 import (
-	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -110,15 +108,7 @@ func (c *cluster) killComponent(name string) {
 	if c.launcher == "" {
 		Skip("needs the processes of the control plane: only on the local cluster")
 	}
-	out, err := exec.Command(c.launcher, "status").Output()
-	Expect(err).NotTo(HaveOccurred())
-	for _, line := range strings.Split(string(out), "\n") {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
-			pid, err := strconv.Atoi(fields[1])
-			Expect(err).NotTo(HaveOccurred(), line)
-			Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
-			return
-		}
-	}
-	Fail("the cluster has no component " + name + ":\n" + string(out))
+	pid := c.componentPID(name)
+	Expect(pid).NotTo(BeZero(), "the cluster has no component %s that runs", name)
+	Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 }
