@@ -86,7 +86,11 @@ test-skew: $(CLUSTER) ## Integration tests and conformance, with every API serve
 .PHONY: e2e
 e2e: $(CLUSTER) ## The suite on a real cluster (root); with E2E_KUBECONFIG=FILE on the cluster of that file.
 	[ -n "$(E2E_KUBECONFIG)" ] || go -C hack/cluster test -count 1 . ./internal/...
-	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -v -tags e2e -count 1 -timeout 30m ./test/e2e -ginkgo.v -ginkgo.label-filter='!escapes'
+	E2E_KUBECONFIG=$(E2E_KUBECONFIG) E2E_IMAGE=$(E2E_IMAGE) go test -v -tags e2e -count 1 -timeout 30m ./test/e2e -ginkgo.v -ginkgo.label-filter='!escapes && !faults'
+
+.PHONY: e2e-faults
+e2e-faults: $(CLUSTER) ## The controller that evicts, while it is killed, lied to, overwritten and cut off, on the local cluster (root).
+	go test -v -tags e2e -count 1 -timeout 30m ./test/e2e -ginkgo.v -ginkgo.focus='A controller that evicts'
 
 .PHONY: e2e-escapes
 e2e-escapes: $(CLUSTER) ## Escapes and lies that must be found, and workloads that must not be, on the local cluster (root).

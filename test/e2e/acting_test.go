@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -27,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -81,16 +84,13 @@ var _ = Describe("A controller that evicts", Label("node"), Serial, Ordered, fun
 	AfterEach(remain)
 
 	It("evicts whom the runtime gave the node's network, and an intruder, and not its victim nor whom a budget keeps", func() {
-		l.mustApply(on(nodes[0], l.deceived("guarded", "network", "", "")))
-		l.mustKubectl("-n", l.ns, "label", "pod", "guarded", "app=guarded")
 		l.mustApply(fmt.Sprintf(`apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata: {name: guarded, namespace: %s}
 spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
-		l.mustApply(on(nodes[0], l.insider("intruder")))
-		l.mustApply(on(nodes[0], l.deceived("deceived", "network", "", "")))
-		victim := bystanders[0]
-		intruder, guarded, deceived := l.running(l.ns, "intruder"), l.running(l.ns, "guarded"), l.running(l.ns, "deceived")
+		guarded := l.owned(on(nodes[0], l.deceived("guarded", "network", "", "")))
+		deceived := l.owned(on(nodes[0], l.deceived("deceived", "network", "", "")))
+		intruder, victim := l.owned(on(nodes[0], l.insider("intruder"))), bystanders[0]
 		l.inside(intruder, "enter", l.pid(victim), "net")
 
 		for _, p := range []corev1.Pod{intruder, deceived} {
@@ -99,26 +99,34 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
 		}
 		Eventually(l.eventsOf(guarded, "NotEvicted")).WithTimeout(byEviction).Should(ConsistOf(ContainSubstring("Disrupted: ")))
 		Expect(l.there(guarded)()).To(BeTrue())
-		l.mustKubectl("-n", l.ns, "delete", "pod", "guarded", "--now")
 	})
 
-	It("does not lose, double or invent anything while its leader is killed again and again", func() {
-		l.mustApply(on(nodes[1], l.deceived("fickle", "network", "", "")))
-		fickle := l.running(l.ns, "fickle")
+	It("does not evict one for ever that comes back the same", Label("faults"), func() {
+		again := l.podOf("deceived")
+		Eventually(l.eventsOf(again, "NotEvicted")).WithTimeout(byEviction).Should(ConsistOf(ContainSubstring("BackedOff: ")))
+		Expect(l.there(again)()).To(BeTrue())
+		l.disown("deceived", "guarded", "intruder")
+	})
+
+	It("does not lose, double or invent anything while its leader is killed again and again", Label("faults"), func() {
+		fickle := l.owned(on(nodes[1], l.deceived("fickle", "network", "", "")))
 		for i := range 4 {
-			// Every change of the policy has every status written again.
-			l.mustKubectl("patch", "isolationpolicy", "tenants", "trial", acting, "--type=merge", "-p",
-				fmt.Sprintf(`{"spec":{"match":{"namespaceSelector":{"matchExpressions":[{"key":"round-%d","operator":"DoesNotExist"}]}}}}`, i))
+			// Each change of the policy has its status written. A replica that was killed may still be asked.
+			change := fmt.Sprintf(`{"spec":{"match":{"namespaceSelector":{"matchExpressions":[{"key":"round-%d","operator":"DoesNotExist"}]}}}}`, i)
+			Eventually(func() (string, error) {
+				return k.kubectl("", "patch", "isolationpolicy", acting, "--type=merge", "-p", change)
+			}).WithTimeout(time.Minute).Should(ContainSubstring("patched"))
 			l.kill([]string{l.leader()})
 		}
 		l.managersBack()
 		Eventually(l.there(fickle)).WithTimeout(byEviction+30*time.Second).Should(BeFalse(), "it is evicted all the same")
 		Eventually(l.eventsOf(fickle, "Evicted")).WithTimeout(soon).Should(HaveLen(1))
 		Expect(l.eventsOf(fickle, "Drift")()).To(HaveLen(1))
+		l.disown("fickle")
 		l.recovers(len(bystanders))
 	})
 
-	It("is not led astray by a report full of nonsense", func(ctx context.Context) {
+	It("is not led astray by a report full of nonsense", Label("faults"), func(ctx context.Context) {
 		agent := l.agentPod(nodes[0])
 		token := strings.TrimSpace(k.mustKubectl("-n", "bulkhead-system", "create", "token", "bulkhead-agent",
 			"--bound-object-kind=Pod", "--bound-object-name="+agent.Name, "--bound-object-uid="+string(agent.UID)))
@@ -170,19 +178,18 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
 		k.mustKubectl("wait", "--for=condition=EvictionReady", "isolationpolicy/"+acting, "--timeout=60s")
 	})
 
-	It("finds the truth again when somebody else writes a policy's status", func() {
+	It("finds the truth again when somebody else writes a policy's status", Label("faults"), func() {
 		for range 5 {
 			k.mustKubectl("patch", "isolationpolicy", acting, "--subresource=status", "--type=merge", "-p",
 				`{"status":{"pods":{"matched":7000,"breached":7000},"conditions":[],"findings":[{"kind":"Escape","namespace":"nowhere","pod":"nobody","message":"believe me"}]}}`)
-			l.mustKubectl("annotate", "isolationpolicy", acting, "--overwrite", "touched="+time.Now().Format("150405.000000000"))
+			k.mustKubectl("annotate", "isolationpolicy", acting, "--overwrite", "touched="+time.Now().Format("150405.000000000"))
 		}
 		l.recovers(len(bystanders))
 	})
 
-	It("finds its way back after the API server was gone for two minutes, and evicts whom it should and nobody else", func() {
-		l.mustApply(on(nodes[1], l.deceived("late", "network", "", "")))
-		l.mustApply(on(nodes[0], pod(l.ns, "joined", "")))
-		late, joined := l.running(l.ns, "late"), l.running(l.ns, "joined")
+	It("finds its way back after the API server was gone for two minutes, and evicts whom it should and nobody else", Label("faults"), func() {
+		late := l.owned(on(nodes[1], l.deceived("late", "network", "", "")))
+		joined := l.owned(on(nodes[0], pod(l.ns, "joined", "")))
 		Eventually(l.levels(joined)).WithTimeout(soon).ShouldNot(BeNil())
 		l.outage(2*time.Minute, func() {
 			// An escape that nobody can tell of before it is over.
@@ -193,10 +200,53 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
 			Eventually(l.there(p)).WithTimeout(byEviction+time.Minute).Should(BeFalse(), "%s is evicted", p.Name)
 			Eventually(l.eventsOf(p, "Evicted")).WithTimeout(soon).Should(HaveLen(1))
 		}
+		l.disown("late", "joined")
 		l.managersBack()
 		l.recovers(len(bystanders))
 	})
 })
+
+// owned makes a pod that a ReplicaSet of its name has, and waits for it to run: what is evicted comes back, and
+// pods of one owner are evicted one after another.
+func (l *lab) owned(manifest string) corev1.Pod {
+	GinkgoHelper()
+	var p corev1.Pod
+	Expect(yaml.Unmarshal([]byte(manifest), &p)).To(Succeed())
+	labels := map[string]string{"app": p.Name}
+	set := appsv1.ReplicaSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
+		Spec: appsv1.ReplicaSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: p.Spec},
+		},
+	}
+	text, err := json.Marshal(set)
+	Expect(err).NotTo(HaveOccurred())
+	l.mustApply(string(text))
+	return l.podOf(p.Name)
+}
+
+// podOf waits for the pod of a ReplicaSet to run.
+func (l *lab) podOf(set string) corev1.Pod {
+	GinkgoHelper()
+	var running []corev1.Pod
+	Eventually(func() ([]corev1.Pod, error) {
+		var all corev1.PodList
+		err := l.get(&all, "pods", "-n", l.ns, "-l", "app="+set)
+		running = slices.DeleteFunc(all.Items, func(p corev1.Pod) bool {
+			return p.DeletionTimestamp != nil || len(p.Status.ContainerStatuses) == 0 || p.Status.ContainerStatuses[0].State.Running == nil
+		})
+		return running, err
+	}).WithTimeout(90 * time.Second).Should(HaveLen(1))
+	return running[0]
+}
+
+// disown ends ReplicaSets and their pods.
+func (l *lab) disown(sets ...string) {
+	GinkgoHelper()
+	l.mustKubectl(append([]string{"-n", l.ns, "delete", "replicaset", "--cascade=foreground"}, sets...)...)
+}
 
 // there tells whether a pod is still there, and nobody has it deleted.
 func (c *cluster) there(p corev1.Pod) func() (bool, error) {
