@@ -40,9 +40,10 @@ image: ## Build the image from the Dockerfile, without a daemon or a registry, a
 	@hack/image.sh $(BIN)/bulkhead.tar $(VERSION)
 
 .PHONY: generate
-generate: ## Write the generated code and the CRDs anew.
+generate: ## Write the generated code, the CRDs and the roles anew.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... \
 		output:object:dir=api/v1alpha1 output:crd:dir=config/crd
+	hack/roles.sh
 
 # The launcher of the local cluster: small, compiled in seconds, its own module.
 $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.mod' -o -name '*.sum' -o -path '*/files/*')

@@ -240,6 +240,9 @@ type recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// record tells the event. One that is told again is counted: it is patched.
 func (a *announcement) record(r recorder) {
 	var related runtime.Object
 	if a.related != nil {

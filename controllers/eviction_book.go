@@ -28,6 +28,8 @@ type evictionBook struct {
 	err error
 }
 
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,resourceNames=bulkhead-evictions,verbs=get
+
 // open reads the history, if there is a pod that may be evicted.
 func (e *evictor) open(ctx context.Context, now time.Time, candidates []eviction.Candidate) *evictionBook {
 	b := &evictionBook{history: &eviction.History{}}
@@ -62,6 +64,9 @@ func (e *evictor) enter(ctx context.Context, b *evictionBook, c *eviction.Candid
 	b.history.Add(e.clock.Now(), c)
 	return e.write(ctx, b)
 }
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,resourceNames=bulkhead-evictions,verbs=update
 
 // write writes the history down.
 func (e *evictor) write(ctx context.Context, b *evictionBook) error {
