@@ -55,7 +55,7 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 .PHONY: test
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
-	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
+	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/... ./test/rights
 	go -C test/prometheus test ./...
 	go test ./internal/vap ./internal/admission ./internal/ledger # all of their cases: some would take minutes with the race detector
 

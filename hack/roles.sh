@@ -9,6 +9,16 @@ generate() { # the part's folder, the role's name, where its code is
 	shift 2
 	go tool -modfile=hack/tools/go.mod controller-gen "rbac:roleName=$name,headerFile=hack/boilerplate.yaml.txt" "$@" "output:rbac:dir=$config/$folder"
 }
+fail() { echo "roles: $*" >&2; exit 1; }
+# What controller-gen would pass over without a word.
+marked=$(git grep -l --untracked '^// +kubebuilder:rbac' -- '*.go')
+lost=$(echo "$marked" | grep -vE '^(controllers|internal/(cmd|admission|agent))/[^/]*$') &&
+	fail "of the markers in these files no role is made (name their folder here): $lost"
+# shellcheck disable=SC2086 # a list of files
+joined=$(awk '/^\/\// { if (/\+kubebuilder:rbac/) marker = 1; next }
+	marker && $0 != "" { print FILENAME ": " $0 } { marker = 0 }' $marked)
+[ -z "$joined" ] || fail "markers need an empty line after them: $joined"
+
 # Files of one package can be parts of their own; controller-gen takes such for files without ./ in front alone.
 reports='controllers/reports.go controllers/viewers.go'
 eviction=controllers/eviction_act.go
