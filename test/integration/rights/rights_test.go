@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,7 +93,8 @@ var _ = Describe("Manager and agent", func() {
 			Eventually(func(ctx context.Context) ([]string, error) {
 				run := runOf(ctx, account, unused)
 				if denied := run.Denied(); len(denied) > 0 {
-					return denied, StopTrying("no later request makes up for one that was denied")
+					// No later request makes up for it.
+					return denied, StopTrying(strings.Join(denied, "\n"))
 				}
 				return run.Judge(), nil
 			}).WithContext(ctx).WithTimeout(2 * soon).Should(BeEmpty())
