@@ -40,9 +40,10 @@ image: ## Build the image from the Dockerfile, without a daemon or a registry, a
 	@hack/image.sh $(BIN)/bulkhead.tar $(VERSION)
 
 .PHONY: generate
-generate: ## Write the generated code and the CRDs anew.
+generate: ## Write the generated code, the CRDs and the roles anew.
 	$(TOOL) controller-gen object:headerFile=hack/boilerplate.go.txt crd paths=./api/... \
 		output:object:dir=api/v1alpha1 output:crd:dir=config/crd
+	hack/roles.sh
 
 # The launcher of the local cluster: small, compiled in seconds, its own module.
 $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.mod' -o -name '*.sum' -o -path '*/files/*')
@@ -54,7 +55,7 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 .PHONY: test
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
-	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/...
+	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/... ./test/rights
 	go -C test/prometheus test ./...
 	go test ./internal/vap ./internal/admission ./internal/ledger # all of their cases: some would take minutes with the race detector
 

@@ -44,6 +44,10 @@ func (r *admissionReconciler) authority(ctx context.Context, key client.ObjectKe
 	return secret.Data[caKey], nil
 }
 
+// RBAC cannot limit create to a name.
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=create
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=bulkhead,verbs=patch
+
 // writeConfiguration makes what stands as it is wanted. Labels and annotations that others put there stay.
 func (r *admissionReconciler) writeConfiguration(ctx context.Context, want *admissionregistrationv1.ValidatingWebhookConfiguration) error {
 	log := logf.FromContext(ctx)

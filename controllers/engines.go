@@ -47,6 +47,14 @@ type admissionReconciler struct {
 	watch stopwatch
 }
 
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups="",namespace=bulkhead-system,resources=secrets,resourceNames=bulkhead-webhook-cert,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=bulkhead,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=list;watch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=bulkhead-system,resources=endpointslices,verbs=list;watch
+
+// setup watches everything that gather reads.
 func (r *admissionReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)
 	return builder.ControllerManagedBy(mgr).Named("admission").
@@ -183,6 +191,11 @@ func (r *admissionReconciler) take(ctx context.Context, p *v1alpha1.IsolationPol
 	return err
 }
 
+// The names hold the UIDs of policies, so RBAC cannot limit this to what is ours.
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;create;patch
+// What is written belongs to a policy. The admission plugin OwnerReferencesPermissionEnforcement asks for this, where it is on.
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies/finalizers,verbs=update
+
 // put writes the policy before its binding: a binding without a policy is an error of configuration.
 func (r *admissionReconciler) put(ctx context.Context, want, stands generated) error {
 	if stands.Policy == nil {
@@ -227,6 +240,8 @@ func (r *admissionReconciler) putOne(ctx context.Context, want, stands client.Ob
 	return nil
 }
 
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=delete
+
 // remove deletes the binding before its policy.
 func (r *admissionReconciler) remove(ctx context.Context, stands generated) error {
 	var objects []client.Object
@@ -246,6 +261,8 @@ func (r *admissionReconciler) remove(ctx context.Context, stands generated) erro
 	}
 	return nil
 }
+
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies,verbs=get
 
 // sweep removes what belongs to policies that are gone. The API server's garbage collector does so as
 // well; what it has not come to yet would still hold against pods. What the cache does not know is

@@ -127,6 +127,8 @@ func (t *eventTeller) tell(ctx context.Context, all []announcement) {
 	}
 }
 
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+
 // write writes one event. False is worth another try.
 func (t *eventTeller) write(ctx context.Context, a *announcement) bool {
 	err := t.client.Create(ctx, a.event(t.clock.Now(), t.instance))

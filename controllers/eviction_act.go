@@ -58,6 +58,10 @@ func (e *evictor) act(ctx context.Context, d *eviction.Decision, book *evictionB
 	d.Outcome, d.Why = outcome, why
 }
 
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies;nodeisolationreports,verbs=get
+// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=get
+
 // lookAgain reads everything anew, past the cache: whoever changed the policy a moment ago to stop this is
 // heard.
 func (e *evictor) lookAgain(ctx context.Context, d *eviction.Decision) (eviction.Outcome, string, error) {
@@ -136,7 +140,10 @@ func (e *evictor) read(ctx context.Context, o client.Object, namespace, name str
 	return false, nil
 }
 
-// evict asks the API server to evict the pod of that UID and no other.
+// +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
+
+// evict asks the API server to evict the pod of that UID and no other. The Eviction API alone: it respects
+// PodDisruptionBudgets, and deleting pods does not.
 func (e *evictor) evict(ctx context.Context, d *eviction.Decision, dryRun ...string) (eviction.Outcome, string, error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: d.Pod.Namespace, Name: d.Pod.Name}}
 	err := e.client.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{

@@ -29,10 +29,12 @@ type evictionBook struct {
 	err error
 }
 
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,resourceNames=bulkhead-evictions,verbs=get
+
 // open reads the history, if there is a pod that may be evicted, or another leader may have left something untold.
 func (e *evictor) open(ctx context.Context, now time.Time, o *offer, candidates []eviction.Candidate) *evictionBook {
 	b := &evictionBook{history: &eviction.History{}}
-	recall := !e.recalled && len(o.policies) > 0
+	recall := !e.recalled && e.permission.granted && len(o.policies) > 0
 	if !recall && !slices.ContainsFunc(candidates, func(c eviction.Candidate) bool { return len(c.Breaches) > 0 }) {
 		return b
 	}
@@ -72,6 +74,9 @@ func (e *evictor) enter(ctx context.Context, b *evictionBook, c *eviction.Candid
 	b.history.Add(e.clock.Now(), c)
 	return e.write(ctx, b)
 }
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,resourceNames=bulkhead-evictions,verbs=update
 
 // write writes the history down.
 func (e *evictor) write(ctx context.Context, b *evictionBook) error {

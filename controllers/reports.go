@@ -127,6 +127,10 @@ func (r *reportsReconciler) stand(namespace string, wanted []openreports.Report)
 	return standing == len(wanted)
 }
 
+// To apply is to patch, and to create what is not there.
+// +kubebuilder:rbac:groups=openreports.io,resources=reports,verbs=list;create;patch;delete
+// +kubebuilder:rbac:groups=wgpolicyk8s.io,resources=policyreports,verbs=list;create;patch;delete
+
 // write compares what stands with what is wanted, and writes what differs.
 func (r *reportsReconciler) write(ctx context.Context, api *viewerAPI, namespace string, wanted []openreports.Report) error {
 	standing, versions, err := r.read(ctx, api, namespace)

@@ -111,6 +111,13 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
+// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=list;watch
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies;nodeisolationreports,verbs=list;watch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,namespace=bulkhead-system,resources=endpointslices,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=bulkhead,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=list;watch
+
 // setup watches everything that the ledger is told, and everything that gather reads.
 func (r *statusReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)

@@ -151,6 +151,8 @@ func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *le
 	return again, errors.Join(errs...)
 }
 
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies/status,verbs=update
+
 // write writes a policy's status if it changed, and only over the one that was read: what is told
 // as an event is the difference to that.
 func (r *statusReconciler) write(ctx context.Context, v *verdict) error {

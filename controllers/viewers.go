@@ -104,6 +104,10 @@ func (v *viewers) served(ctx context.Context) ([]*viewerAPI, error) {
 	return out, nil
 }
 
+// RBAC cannot limit this, nor anything else about reports, to ours.
+// +kubebuilder:rbac:groups=openreports.io,resources=reports,verbs=list;watch
+// +kubebuilder:rbac:groups=wgpolicyk8s.io,resources=policyreports,verbs=list;watch
+
 // follow watches ours until the context ends.
 func (v *viewers) follow(ctx context.Context, a *viewerAPI) error {
 	informer := metadatainformer.NewFilteredMetadataInformer(v.metadata, a.gvr(), metav1.NamespaceAll, 0, nil,
@@ -143,6 +147,9 @@ func (v *viewers) follow(ctx context.Context, a *viewerAPI) error {
 	go informer.RunWithContext(ctx)
 	return nil
 }
+
+// +kubebuilder:rbac:groups=openreports.io,resources=reports,verbs=list;delete
+// +kubebuilder:rbac:groups=wgpolicyk8s.io,resources=policyreports,verbs=list;delete
 
 // clear deletes ours of an API that is not the one that is written.
 func (v *viewers) clear(ctx context.Context, a *viewerAPI) error {

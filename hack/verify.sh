@@ -27,6 +27,11 @@ for crd in "$generated"/crd/*.yaml; do
 	cmp -s "$crd" "config/crd/$(basename "$crd")" || fail "config/crd/$(basename "$crd") is stale (make generate)"
 done
 
+hack/roles.sh "$generated/config"
+for role in $(git ls-files 'config/*/role.yaml'; cd "$generated" && find config -name role.yaml); do
+	cmp -s "$generated/$role" "$role" || fail "$role is not what the markers +kubebuilder:rbac say (make generate)"
+done
+
 echo "verify: vet"
 go vet ./... && go vet -tags e2e ./test/e2e/... && go vet -tags browser ./internal/cmd/report && go -C hack/cluster vet . ./internal/... && go -C test/prometheus vet ./... || fail "go vet"
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/lifecycle"
+	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/state"
 )
 
 func statusCommand() *cobra.Command {
@@ -51,7 +52,7 @@ func logsCommand() *cobra.Command {
 	name := ""
 	cmd := &cobra.Command{
 		Use:   "logs COMPONENT",
-		Short: "Print the log of one of a cluster's processes, as named by status",
+		Short: "Print the log of one of a cluster's processes, as named by status, or the API server's: audit",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir, _, err := running(name)
@@ -62,6 +63,7 @@ func logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			components = append(components, lifecycle.Component{Name: "audit", Log: dir.Logs(state.AuditLog)})
 			var names []string
 			for _, c := range components {
 				if c.Name != args[0] {

@@ -81,6 +81,8 @@ func newCertificates(c client.Client, secret client.ObjectKey, names []string, c
 	}
 }
 
+// +kubebuilder:rbac:groups="",namespace=bulkhead-system,resources=secrets,resourceNames=bulkhead-webhook-cert,verbs=list;watch
+
 // setup makes every replica watch the Secret.
 func (c *certificates) setup(mgr manager.Manager) error {
 	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return client.ObjectKeyFromObject(o) == c.secret })
@@ -104,6 +106,8 @@ func (c *certificates) ready() error {
 	}
 	return nil
 }
+
+// +kubebuilder:rbac:groups="",namespace=bulkhead-system,resources=secrets,resourceNames=bulkhead-webhook-cert,verbs=update
 
 // Reconcile loads what the Secret holds, and fills it if that does not last.
 func (c *certificates) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {

@@ -27,6 +27,9 @@ type namespaces struct {
 	log          logr.Logger
 }
 
+// Asked for what the cache does not know yet.
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+
 // labels of the namespace. ok is false if nobody could tell: then they are unknown, which is not
 // the same as none.
 func (n *namespaces) labels(ctx context.Context, name string) (set labels.Set, ok bool) {
@@ -61,6 +64,8 @@ type synced struct {
 
 // NeedLeaderElection is false: every replica serves.
 func (*synced) NeedLeaderElection() bool { return false }
+
+// +kubebuilder:rbac:groups="",resources=namespaces;pods,verbs=list;watch
 
 // Start has the cache filled. Whoever is asked before pods are there waits for them.
 func (s *synced) Start(ctx context.Context) error {

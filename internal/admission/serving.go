@@ -72,6 +72,9 @@ func (p *publisher) Start(ctx context.Context) error {
 	}
 }
 
+// To apply is to patch, and to create what is not there. The Lease has the pod's name, so RBAC cannot limit this to it.
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=create;patch
+
 func (p *publisher) publish(ctx context.Context) error {
 	served, ok := p.store.served()
 	if !ok {

@@ -58,6 +58,8 @@ func newStore(c cache.Cache, log logr.Logger, gone func(name string)) *store {
 // NeedLeaderElection is false: every replica serves.
 func (*store) NeedLeaderElection() bool { return false }
 
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies,verbs=list;watch
+
 // Start keeps the snapshot in step with the cache until ctx ends.
 func (s *store) Start(ctx context.Context) error {
 	// The informer is in sync when it is handed out, so the first snapshot is complete.

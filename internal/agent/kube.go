@@ -52,6 +52,10 @@ type digest struct {
 	pod              Pod
 }
 
+// RBAC cannot limit this to the node and its pods.
+// +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=list;watch
+// +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=list;watch
+
 // newKubeDirectory watches with the client: pods of the node, the node, runtime classes.
 func newKubeDirectory(client kubernetes.Interface, nodeName string, handlers []string) (*kubeDirectory, error) {
 	only := func(field string) informers.SharedInformerOption {

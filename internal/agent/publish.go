@@ -24,6 +24,11 @@ import (
 // errNoNode: the API does not know the node, or has not been asked yet. The report belongs to it.
 var errNoNode = errors.New("the API does not know the node yet")
 
+// RBAC cannot limit this to the node's own: config/rbac/agent/own_node_only.yaml does.
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=nodeisolationreports,verbs=get;create
+// +kubebuilder:rbac:groups=bulkhead.dev,resources=nodeisolationreports/status,verbs=update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=get;create;update
+
 // publisher writes the node's report and lease, and nothing else.
 type publisher struct {
 	nodeName string

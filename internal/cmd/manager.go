@@ -74,6 +74,12 @@ It needs no privilege on its node.`,
 	return c
 }
 
+// Who leads stands on a Lease, and is told by an event of the old kind when that changes.
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,resourceNames=bulkhead-manager,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=bulkhead-system,resources=events,verbs=create
+
+// run runs the manager until ctx ends.
 func (o *managerOptions) run(ctx context.Context) error {
 	if o.podName == "" {
 		return errors.New("which pod is this? Set --pod-name or POD_NAME to its name")

@@ -27,6 +27,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
@@ -99,18 +101,32 @@ func (s *Server) AsManager() *rest.Config {
 	return s.As(ManagerAccount, "system:serviceaccounts", "system:authenticated")
 }
 
-// Install applies files of config/, such as "rbac/manager/role.yaml".
-func (s *Server) Install(ctx context.Context, files ...string) error {
-	for _, file := range files {
-		manifests, err := os.ReadFile(configFile(file))
+// Install applies files and folders of config/, such as "webhook/secret.yaml" and "rbac/manager": folders as
+// `kubectl apply -k` does.
+func (s *Server) Install(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		manifests, err := render(configFile(name))
 		if err != nil {
-			return err
+			return fmt.Errorf("read config/%s: %w", name, err)
 		}
 		if err := s.Apply(ctx, manifests); err != nil {
-			return fmt.Errorf("apply %s: %w", file, err)
+			return fmt.Errorf("apply config/%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// render is what a file says, or what kustomize makes of a folder.
+func render(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		manifests, readErr := os.ReadFile(path)
+		return manifests, errors.Join(err, readErr)
+	}
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), path)
+	if err != nil {
+		return nil, err
+	}
+	return made.AsYaml()
 }
 
 // Apply applies every document, as `kubectl apply --server-side` does.

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func TestWebhook(t *testing.T) {
 	s := startServer(t)
 	s.install(t.Context(), t)
-	s.startManager(t.Context(), t)
+	s.RunManager(t.Context(), t, s.AsManager())
 	s.enforce(t.Context(), t, policies(v1alpha1.EngineWebhook))
 	s.holdAgainst(t, v1alpha1.EngineWebhook)
 }

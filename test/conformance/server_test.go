@@ -4,10 +4,6 @@ package conformance
 
 import (
 	"context"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -24,8 +20,7 @@ func startServer(t *testing.T) *server {
 	t.Helper()
 	s, err := apiserver.Start(
 		apiserver.Flag("disable-admission-plugins", "PodSecurity"),
-		// The webhook's Service leads to its endpoints without a kube-proxy.
-		apiserver.Flag("enable-aggregator-routing", "true"))
+		apiserver.Routed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,25 +35,5 @@ func startServer(t *testing.T) *server {
 // install applies config/default as it is shipped.
 func (s *server) install(ctx context.Context, t *testing.T) {
 	t.Helper()
-	g := NewWithT(t)
-	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	manifests, err := exec.CommandContext(ctx, kubectl, "kustomize", "../../config/default").Output()
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(s.Apply(ctx, manifests)).To(Succeed())
-}
-
-// reachable is an address of this machine that an endpoint of a Service may have: not the loopback.
-func reachable(t *testing.T) net.IP {
-	t.Helper()
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, address := range all {
-		if n, ok := address.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP
-		}
-	}
-	t.Fatal("this machine has no IPv4 address but the loopback: an API server cannot reach a Service here")
-	return nil
+	NewWithT(t).Expect(s.Install(ctx, "default")).To(Succeed())
 }

@@ -8,6 +8,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -39,9 +40,11 @@ var _ = BeforeSuite(func() {
 	k.mustKubectl("wait", "--for=condition=Enforced", "isolationpolicy/tenants", "isolationpolicy/trial", "--timeout=60s")
 })
 
-var _ = AfterSuite(func() {
+var _ = AfterSuite(func(ctx context.Context) {
 	if k != nil {
-		k.close()
+		defer k.close()
+		// Here, because no order of specs makes one the last.
+		k.judgeRights(ctx)
 	}
 })
 

@@ -111,7 +111,7 @@ var _ = Describe("A policy", func() {
 		c, warnings := listening(server.Config)
 		Expect(c.Create(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())
 		Expect(warnings()).To(ConsistOf(ContainSubstring("until config/components/eviction is installed")))
-		Expect(server.Install(ctx, "components/eviction/role.yaml")).To(Succeed())
+		Expect(server.Install(ctx, "components/eviction")).To(Succeed())
 		Eventually(func() []string {
 			c, warnings := listening(server.Config)
 			Expect(c.Create(ctx, p.DeepCopy(), client.DryRunAll)).To(Succeed())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package admission tests the webhooks as the API server meets them: it calls two replicas over
-// TLS, which have no more rights than config/rbac/manager gives them.
+// TLS, which have no more rights than config/rbac gives them.
 package admission
 
 import (
@@ -59,7 +59,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	ctrl.SetLogger(zap.New(zap.WriteTo(GinkgoWriter)))
 	startAPIServer()
 	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.InstallNamespace}})).To(Succeed())
-	Expect(server.Install(ctx, "rbac/manager/role.yaml", "webhook/secret.yaml")).To(Succeed())
+	Expect(server.Install(ctx, "rbac/admission", "rbac/manager", "webhook/secret.yaml")).To(Succeed())
 
 	managers, stop := context.WithCancel(context.Background())
 	DeferCleanup(stop)

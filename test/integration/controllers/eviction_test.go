@@ -64,9 +64,9 @@ func going(ctx context.Context, agents []*agent, pods ...*corev1.Pod) func(Gomeg
 // permit lets the manager do what its role says, and evict if the component is installed.
 func permit(ctx context.Context, component bool) {
 	GinkgoHelper()
-	Expect(server.Install(ctx, "rbac/manager/role.yaml")).To(Succeed())
+	Expect(server.Install(ctx, "rbac/manager")).To(Succeed())
 	if component {
-		Expect(server.Install(ctx, "components/eviction/role.yaml")).To(Succeed())
+		Expect(server.Install(ctx, "components/eviction")).To(Succeed())
 	}
 	DeferCleanup(func(ctx context.Context) {
 		binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "bulkhead-eviction"}}
@@ -250,7 +250,6 @@ var _ = Describe("Evict", func() {
 		aPolicy(ctx, namespace, evicting)
 		successor := make(chan *corev1.Pod, 1)
 		startWith(server.AsManager(), hastily(), func(config *rest.Config, o client.Options) (client.Client, error) {
-			o.Cache = nil
 			c, err := client.NewWithWatch(config, o)
 			if err != nil {
 				return nil, err

@@ -127,7 +127,7 @@ var _ = Describe("Reports for viewers", Ordered, func() {
 				Axis: "pid", Observed: v1alpha1.LevelHost, FirstSeen: metav1.Now(), Message: "a process called \x1b[2J\u202e\n",
 			}}
 		})
-		Expect(server.Install(ctx, "rbac/manager/role.yaml")).To(Succeed())
+		Expect(server.Install(ctx, "rbac/manager")).To(Succeed())
 		startAs(server.AsManager(), log.logger(), often)
 		DeferCleanup(func(ctx context.Context) {
 			uninstall(ctx, "reports.openreports.io")
@@ -146,7 +146,7 @@ var _ = Describe("Reports for viewers", Ordered, func() {
 		refused := log.with("apply config/rbac/reports")
 		Eventually(refused).WithTimeout(soon).Should(Equal(1))
 		Consistently(refused).WithTimeout(while).Should(Equal(1))
-		Expect(server.Install(ctx, "rbac/reports/role.yaml")).To(Succeed())
+		Expect(server.Install(ctx, "rbac/reports")).To(Succeed())
 	})
 	It("are PolicyReports where only those are installed", func(ctx context.Context) {
 		Eventually(reported(ctx, policyReports, namespace)).WithTimeout(soon).Should(summary(all))

@@ -2,7 +2,7 @@
 
 // Package engines runs a manager, controllers and webhooks together, against a real API server, to
 // see how a policy goes from one engine to the other. The manager has no more rights than
-// config/rbac/manager gives it. What kube-controller-manager would do is done by the specs.
+// config/rbac gives it. What kube-controller-manager would do is done by the specs.
 package engines
 
 import (
@@ -60,7 +60,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	DeferCleanup(server.Stop)
 	cluster = server.Client
 	Expect(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installed}})).To(Succeed())
-	Expect(server.Install(ctx, "rbac/manager/role.yaml", "webhook/secret.yaml")).To(Succeed())
+	Expect(server.Install(ctx, "rbac/manager", "rbac/admission", "webhook/secret.yaml")).To(Succeed())
 	l, err := net.Listen("tcp", "localhost:0")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(l.Close()).To(Succeed())

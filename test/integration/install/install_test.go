@@ -7,7 +7,6 @@ package install
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -41,10 +40,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Stop)
 	admin = server.Client
-	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-	manifests, err := exec.Command(kubectl, "kustomize", "../../../config/default").Output()
-	Expect(err).NotTo(HaveOccurred())
-	Expect(server.Apply(ctx, manifests)).To(Succeed())
+	Expect(server.Install(ctx, "default")).To(Succeed())
 	// The API server compiles a new admission policy within a moment.
 	Eventually(func() error {
 		return client.IgnoreNotFound(as("nobody", "").Create(ctx, report("probe"), client.DryRunAll))
@@ -139,10 +135,7 @@ var _ = Describe("Evicting", func() {
 	}
 	It("is permitted by a component of its own alone, and that permits nothing else", func(ctx context.Context) {
 		Expect(may(ctx, "create", "pods", "eviction")).To(BeFalse())
-		kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
-		component, err := exec.Command(kubectl, "kustomize", "../../../config/components/eviction").Output()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(server.Apply(ctx, component)).To(Succeed())
+		Expect(server.Install(ctx, "components/eviction")).To(Succeed())
 		Eventually(func() bool { return may(ctx, "create", "pods", "eviction") }).Should(BeTrue())
 		Expect(may(ctx, "delete", "pods", "")).To(BeFalse())
 		Expect(may(ctx, "create", "pods", "")).To(BeFalse())

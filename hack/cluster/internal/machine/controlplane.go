@@ -3,6 +3,7 @@
 package machine
 
 import (
+	_ "embed"
 	"fmt"
 
 	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/api"
@@ -10,11 +11,17 @@ import (
 	"github.com/bulkhead-dev/bulkhead/hack/cluster/internal/state"
 )
 
+//go:embed files/audit.yaml
+var auditPolicy []byte
+
 const etcdURL = "http://127.0.0.1:2379" // loopback of the cluster's own network namespace
 
 // keepControlPlane starts the control plane. What needs the API server follows once
 // that serves.
-func keepControlPlane(supervisor *process.Supervisor, dir state.Dir, cluster *state.Cluster, client *api.Client) {
+func keepControlPlane(supervisor *process.Supervisor, dir state.Dir, cluster *state.Cluster, client *api.Client) error {
+	if err := state.WriteFile(dir.AuditPolicy(), auditPolicy, 0o600); err != nil {
+		return fmt.Errorf("tell the API server what to audit: %w", err)
+	}
 	supervisor.Keep(service(cluster, "etcd", etcdArgs(dir)...))
 	supervisor.Keep(service(cluster, "kube-apiserver", apiServerArgs(dir, cluster)...))
 	go func() {
@@ -22,6 +29,7 @@ func keepControlPlane(supervisor *process.Supervisor, dir state.Dir, cluster *st
 		supervisor.Keep(service(cluster, "kube-controller-manager", controllerManagerArgs(dir)...))
 		supervisor.Keep(service(cluster, "kube-scheduler", schedulerArgs(dir)...))
 	}()
+	return nil
 }
 
 func etcdArgs(dir state.Dir) []string {
@@ -52,6 +60,8 @@ func apiServerArgs(dir state.Dir, cluster *state.Cluster) []string {
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged",
+		"--audit-policy-file=" + dir.AuditPolicy(),
+		"--audit-log-path=" + dir.Logs(state.AuditLog),
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + dir.PKI("service-accounts.crt"),
 		"--service-account-signing-key-file=" + dir.PKI("service-accounts.key"),

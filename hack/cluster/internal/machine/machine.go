@@ -111,7 +111,9 @@ func Run(dir state.Dir) error {
 		return err
 	}
 	supervisor := process.NewSupervisor(dir.Logs())
-	keepControlPlane(supervisor, dir, cluster, client)
+	if err := keepControlPlane(supervisor, dir, cluster, client); err != nil {
+		return err
+	}
 	for _, n := range cluster.Nodes {
 		supervisor.Keep(node.Service(dir, cluster, n))
 	}

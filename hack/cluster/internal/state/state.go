@@ -52,6 +52,12 @@ func (d Dir) PKI(parts ...string) string { return d.Path(append([]string{"pki"},
 // Etcd holds the API server's database.
 func (d Dir) Etcd() string { return d.Path("etcd") }
 
+// AuditPolicy is what the API server logs of who asks for what.
+func (d Dir) AuditPolicy() string { return d.Path("audit.yaml") }
+
+// AuditLog is the file, among the logs, in which the API server logs who asked for what.
+const AuditLog = "audit.log"
+
 // Images holds the archives that every node loads when it starts.
 func (d Dir) Images() string { return d.Path("images") }
 
