@@ -149,9 +149,8 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
 		nonsense := lies(bystanders)
 		excess := report.DeepCopy()
 		excess.Status = nonsense
-		for range 10_000 {
-			excess.Status.Findings = append(excess.Status.Findings, nonsense.Findings[0])
-		}
+		one := v1alpha1.NodeFinding{Kind: v1alpha1.Orphan, Message: "x", FirstSeen: metav1.Now()}
+		excess.Status.Findings = slices.Repeat([]v1alpha1.NodeFinding{one}, 10_000)
 		Expect(intruder.Status().Update(ctx, excess)).To(MatchError(apierrors.IsInvalid, "IsInvalid"), "10,000 findings are no report")
 		report.Status = nonsense
 		Expect(intruder.Status().Update(ctx, report)).To(Succeed())
