@@ -107,12 +107,17 @@ func Setup(mgr manager.Manager, o Options) error {
 // setup watches everything that the ledger is told, and everything that gather reads.
 func (r *statusReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)
+	volumes, err := newVolumes(mgr.GetConfig(), mgr.GetHTTPClient(), &r.feed)
+	if err != nil {
+		return err
+	}
 	return builder.ControllerManagedBy(mgr).Named("isolationpolicy-status").
 		Watches(&v1alpha1.IsolationPolicy{}, coalesced(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, r.feed.handler("Pod", podEntry, podChanged)).
 		Watches(&corev1.Namespace{}, r.feed.handler("Namespace", namespaceEntry, predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.NodeIsolationReport{}, r.feed.handler("NodeIsolationReport", reportEntry, predicate.Funcs{})).
 		Watches(&coordinationv1.Lease{}, r.feed.handler("Lease", agentEntry, leaseChanged(r.clock)), builder.WithPredicates(here)).
+		WatchesRawSource(volumes).
 		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
 			builder.WithPredicates(called("", v1alpha1.WebhookConfigurationName))).
@@ -124,14 +129,16 @@ func (r *statusReconciler) setup(mgr manager.Manager) error {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// coalesced enqueues the one request there is, a moment later.
+// enqueueSoon enqueues the one request there is, a moment later.
+func enqueueSoon(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
+
+// coalesced does so after every change.
 func coalesced() handler.EventHandler {
-	enqueue := func(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
 	return handler.Funcs{
-		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueue(q) },
-		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { enqueue(q) },
-		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { enqueue(q) },
-		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { enqueue(q) },
+		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueueSoon(q) },
+		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { enqueueSoon(q) },
+		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { enqueueSoon(q) },
+		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { enqueueSoon(q) },
 	}
 }
 

@@ -66,6 +66,9 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 	}
 	demand, exempt := p.excused(scope{Subject: s}, sight)
 	o := p.observed(&demand, sight)
+	if o.unverified == nil {
+		o.unverified = demand.unbound(s)
+	}
 	a := Assessment{Verified: len(o.breaches) == 0 && o.unverified == nil}
 	a.Findings = mergeFindings(&j, o, &sight.Levels)
 	a.Exempt = p.inOrder(j.Exempt, exempt)

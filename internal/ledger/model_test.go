@@ -37,6 +37,7 @@ type model struct {
 	scene    ledgertest.Scene
 	policies map[string]v1alpha1.IsolationPolicy
 	pods     map[string]corev1.Pod
+	volumes  map[string]*corev1.PersistentVolume
 	uids     int
 	ledger   *ledger.Ledger
 	// told is what was said of the pods of each namespace, asked again only where something changed.
@@ -46,8 +47,9 @@ type model struct {
 func newModel(seed uint64) *model {
 	m := &model{
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
-		told:  map[string][]ledger.Assessed{},
-		scene: ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
+		volumes: map[string]*corev1.PersistentVolume{},
+		told:    map[string][]ledger.Assessed{},
+		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
 	}
 	m.ledger = ledger.New(m.now)
 	return m
@@ -63,7 +65,7 @@ func (m *model) nodeName() string      { return pick(m, "one", "two", "three") }
 
 // step changes one thing, in the scene and in the ledger, and tells what it was.
 func (m *model) step() string {
-	switch m.IntN(9) {
+	switch m.IntN(10) {
 	case 0, 1, 2:
 		return m.changePod()
 	case 3:
@@ -74,6 +76,8 @@ func (m *model) step() string {
 		return m.changeAgent()
 	case 7:
 		return m.changePolicy()
+	case 8:
+		return m.changeVolume()
 	default:
 		m.now = m.now.Add(time.Duration(m.IntN(60_000)) * time.Millisecond)
 		m.ledger.Advance(m.now)
@@ -111,6 +115,12 @@ func (m *model) newPod(namespace, name string) corev1.Pod {
 	pod.Spec.NodeName = ""
 	if m.odds(2) {
 		m.evolve(&pod)
+	}
+	if m.odds(2) {
+		ledgertest.Claiming(&pod, m.claimName())
+	}
+	if m.odds(3) {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "own", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
 	}
 	if m.odds(6) {
 		for i := range pick(m, 2, 2, 2, 60) {
@@ -223,9 +233,17 @@ func (m *model) changePolicy() string {
 	if m.odds(2) {
 		p.Spec.Portals = &v1alpha1.Portals{HostPorts: &v1alpha1.HostPortsPortal{}}
 	}
+	if m.odds(2) {
+		p.Spec.Portals = &v1alpha1.Portals{
+			HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: pick(m, "/srv", "/srv/a")}}}, Devices: pick(m, v1alpha1.PortalForbid, ""),
+		}
+	}
 	for i := range m.IntN(3) {
 		e := v1alpha1.Exemption{
 			Name: fmt.Sprintf("e%d", i), Reason: "r", Namespaces: []string{m.namespaceName()}, Isolation: &v1alpha1.Isolation{PID: "Host", Network: pick[v1alpha1.SandboxLevel](m, "Host", "")},
+		}
+		if m.odds(3) {
+			e.Portals = &v1alpha1.ExemptPortals{HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/"}}}}
 		}
 		if m.odds(2) {
 			e.Expires = &metav1.Time{Time: m.now.Add(time.Duration(m.IntN(300)-100) * time.Second)}
@@ -235,6 +253,52 @@ func (m *model) changePolicy() string {
 	m.policies[name] = p
 	m.ledger.SetPolicies(m.allPolicies())
 	return "set policy " + name
+}
+
+func (m *model) claimName() string {
+	return pick(m, "data", "logs", fmt.Sprintf("pod-%d-own", m.IntN(modelPods/3)))
+}
+
+// changeVolume changes a PersistentVolume: it comes, is bound, is bound to another claim, is released, goes,
+// or is of a kind that shows nothing of its node; or nobody may read them.
+func (m *model) changeVolume() string {
+	name := fmt.Sprintf("pv-%d", m.IntN(12))
+	switch _, there := m.volumes[name]; {
+	case m.odds(10):
+		m.scene.VolumesUnknown = pick(m, "", "", "they may not be read")
+		m.ledger.SetVolumesUnknown(m.scene.VolumesUnknown)
+		return "volumes are unknown: " + m.scene.VolumesUnknown
+	case there && m.odds(4):
+		delete(m.volumes, name)
+		m.ledger.DeleteVolume(name)
+		return "delete volume " + name
+	}
+	pv := ledgertest.NodeVolume(name, pick(m, "/srv", "/srv/a", "/dev", "/proc/1"), m.namespaceName(), m.claimName())
+	switch m.IntN(6) {
+	case 0:
+		pv.Status.Phase = pick(m, corev1.VolumeReleased, corev1.VolumeAvailable, corev1.VolumeFailed)
+	case 1:
+		pv.Spec.ClaimRef.UID = ""
+	case 2:
+		pv.Spec.ClaimRef = nil
+	case 3:
+		pv.Spec.PersistentVolumeSource = corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "d"}}
+	}
+	m.volumes[name] = pv
+	m.ledger.SetVolume(pv.DeepCopy())
+	return "set volume " + name
+}
+
+// claimed are the volumes of the node that the claims of a pod are bound to, looked for among all.
+func (m *model) claimed(pod *corev1.Pod) map[string][]isolation.NodeVolume {
+	out := map[string][]isolation.NodeVolume{}
+	for _, name := range slices.Sorted(maps.Keys(m.volumes)) {
+		v, of, ok := isolation.NodeVolumeOf(m.volumes[name])
+		if ok && of.Namespace == pod.Namespace {
+			out[of.Name] = append(out[of.Name], v)
+		}
+	}
+	return out
 }
 
 func (m *model) allPolicies() []v1alpha1.IsolationPolicy {
@@ -255,6 +319,7 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 		labels, known := m.scene.Namespaces[pod.Namespace]
 		subject := isolation.NewSubject(&pod, labels)
 		subject.NamespaceUnknown = !known
+		subject.Claims, subject.ClaimsUnknown = m.claimed(&pod), m.scene.VolumesUnknown
 		node := pod.Spec.NodeName
 		a := compiled.Assess(subject, ledger.SightOf(&pod, m.scene.Reports[node], m.scene.Agents[node], m.now))
 		class := map[isolation.Class]*int32{
@@ -319,7 +384,7 @@ func (m *model) countedAgents() ledger.AgentCounts {
 
 // fromScratch is a ledger that is told the whole scene. It keeps the objects that it is handed.
 func (m *model) fromScratch() *ledger.Ledger {
-	m.scene.Pods = nil
+	m.scene.Pods, m.scene.Volumes = nil, slices.Collect(maps.Values(m.volumes))
 	for _, pod := range m.pods {
 		m.scene.Pods = append(m.scene.Pods, pod)
 	}
@@ -427,6 +492,7 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	seed := uint64(20261126)
 	m := newModel(seed)
 	seen := map[isolation.Class]bool{}
+	claims := map[string]bool{}
 	var last []string
 	for i := range steps {
 		last = append(last[max(0, len(last)-5):], m.step())
@@ -445,7 +511,13 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 			seen[isolation.Violating] = seen[isolation.Violating] || n.Violating > 0
 			seen[isolation.Unverified] = seen[isolation.Unverified] || n.Unverified > 0
 			seen[isolation.Compliant] = seen[isolation.Compliant] || n.Compliant > 0
+			for matter := range m.ledger.Standing(m.policies[name].UID).Matters {
+				if slices.Contains([]string{"hostPaths", "devices", isolation.PortalClaims}, matter.Portal) {
+					claims[matter.Portal] = true
+				}
+			}
 		}
 	}
 	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
+	NewWithT(t).Expect(claims).To(HaveLen(3), "a model in which no claim leads to the node proves nothing of them")
 }

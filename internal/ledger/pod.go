@@ -92,7 +92,7 @@ func (l *Ledger) settle(p *pod) {
 func (l *Ledger) judge(p *pod) {
 	former := p.marks
 	p.marks = make([]mark, 0, len(former))
-	subject, sight := p.subject(), p.sight()
+	subject, sight := l.subject(p), p.sight()
 	for _, policy := range l.concerning(p.namespace) {
 		for len(former) > 0 && former[0].policy.place < policy.place {
 			l.count(p, &former[0], -1)
@@ -150,9 +150,10 @@ func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sigh
 }
 
 // subject is the pod as policies judge it.
-func (p *pod) subject() *isolation.Subject {
+func (l *Ledger) subject(p *pod) *isolation.Subject {
 	s := p.Subject(p.namespace.labels)
 	s.NamespaceUnknown = !p.namespace.known
+	s.Claims, s.ClaimsUnknown = p.bound(), l.volumesUnknown
 	return s
 }
 
@@ -164,9 +165,9 @@ func (p *pod) sight() isolation.Sight {
 	return p.node.of(p.UID)
 }
 
-// findings are those of a pod, with its name and place.
-func (p *pod) findings(policy *policy) []v1alpha1.PolicyFinding {
-	out := policy.compiled.Assess(p.subject(), p.sight()).Findings
+// findings are what a policy says of a pod, with the pod's name and place.
+func (l *Ledger) findings(p *pod, policy *policy) []v1alpha1.PolicyFinding {
+	out := policy.compiled.Assess(l.subject(p), p.sight()).Findings
 	for i := range out {
 		out[i].Namespace, out[i].Pod, out[i].UID, out[i].Node = p.Namespace, p.Name, p.UID, p.Node
 	}

@@ -61,7 +61,7 @@ func (l *Ledger) verified(p *policy, s *shown) metav1.Condition {
 func (l *Ledger) nameSome(p *policy, s *shown) string {
 	var parts []string
 	for _, pod := range slices.Concat(s.breached, s.other) {
-		parts = append(parts, pod.Namespace+"/"+pod.Name+" ("+observation(pod.findings(p))+")")
+		parts = append(parts, pod.Namespace+"/"+pod.Name+" ("+observation(l.findings(pod, p))+")")
 	}
 	if more := int(p.bad) - len(parts); more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
