@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,9 +34,11 @@ type volumes struct {
 	mu sync.Mutex
 	// told are those of which the books know.
 	told map[string]struct{}
-	// read is closed when they were read, or could not be, for the first time.
-	read    chan struct{}
-	readyAt sync.Once
+	// known is set while the books know of all.
+	known bool
+	// read is closed, once, when they were read, or could not be, for the first time.
+	read chan struct{}
+	once sync.Once
 }
 
 func newVolumes(config *rest.Config, http *http.Client, f *feed) (*volumes, error) {
@@ -79,11 +82,16 @@ func (v *volumes) WaitForSync(ctx context.Context) error {
 	}
 }
 
-// failed takes note that they cannot be read. One that ends when the manager does is none.
+// failed takes note that they cannot be read. What was read before still counts when the API server merely
+// does not answer, as it does in every cache; not when it refuses. That it has another way to list them
+// (Invalid) is no failure, and neither is that the manager ends.
 func (v *volumes) failed(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err == nil || ctx.Err() != nil || apierrors.IsInvalid(err) || v.known && !apierrors.IsForbidden(err) {
 		return
 	}
+	v.known = false
 	v.unknown(isolation.Sanitize(fmt.Sprintf("PersistentVolumes cannot be read: %v", err), 512))
 	v.ready()
 }
@@ -93,7 +101,7 @@ func (v *volumes) unknown(why string) {
 	v.ask()
 }
 
-func (v *volumes) ready() { v.readyAt.Do(func() { close(v.read) }) }
+func (v *volumes) ready() { v.once.Do(func() { close(v.read) }) }
 
 // Transformer strips what is held of a list while it is read, and of each change.
 func (v *volumes) Transformer() toolscache.TransformFunc {
@@ -155,6 +163,7 @@ func (v *volumes) Replace(all []any, _ string) error {
 			v.gone(name)
 		}
 	}
+	v.known = true
 	v.unknown("")
 	v.ready()
 	return nil

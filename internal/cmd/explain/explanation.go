@@ -26,6 +26,8 @@ type explanation struct {
 	install string // the namespace where Bulkhead is
 	claimed isolation.Vector
 	sight   isolation.Sight
+	// volumes that lead the pod's claims to the node's file system.
+	volumes *cluster.Volumes
 	// changed is when the node's report last changed, renewed when its agent last said that it holds.
 	changed, renewed, now time.Time
 	verdicts              []verdict
@@ -58,6 +60,11 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 	if err := e.observe(ctx, c); err != nil {
 		return nil, err
 	}
+	volumes, err := cluster.ReadVolumes(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	e.volumes = volumes
 	e.judge(namespace.Labels, policies.Items)
 	return e, nil
 }
@@ -66,6 +73,7 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 func (e *explanation) judge(namespaceLabels map[string]string, policies []v1alpha1.IsolationPolicy) {
 	e.claimed = claimOf(&e.pod.Spec)
 	e.subject = isolation.NewSubject(e.pod, namespaceLabels)
+	e.volumes.TellOf(e.subject)
 	for i := range policies {
 		p, err := isolation.Compile(&policies[i])
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
@@ -36,6 +37,8 @@ type surroundings struct {
 	Agents map[string]time.Time
 	// Handlers are the runtime classes with their handlers.
 	Handlers map[string]string
+	// Volumes that lead claims to the node's file system.
+	Volumes *cluster.Volumes
 	// Namespace and Only, if they are set, narrow the report to a namespace and to policies by name.
 	Namespace string
 	Only      []string
@@ -53,6 +56,7 @@ func (in *surroundings) subject(pod *corev1.Pod) *isolation.Subject {
 	labels, known := in.Namespaces[pod.Namespace]
 	s := isolation.NewSubject(pod, labels)
 	s.NamespaceUnknown = !known
+	in.Volumes.TellOf(s)
 	return s
 }
 

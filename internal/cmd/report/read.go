@@ -49,7 +49,10 @@ func (in *surroundings) read(ctx context.Context, c client.Reader, install strin
 	in.Reports = make(map[string]*v1alpha1.NodeIsolationReport)
 	in.Agents = make(map[string]time.Time)
 	in.Handlers = make(map[string]string)
+	var err error
+	in.Volumes, err = cluster.ReadVolumes(ctx, c)
 	return errors.Join(
+		err,
 		in.readNamespaces(ctx, c),
 		each(ctx, c, "IsolationPolicies", &v1alpha1.IsolationPolicyList{}, func(p *v1alpha1.IsolationPolicy) { in.Policies = append(in.Policies, *p) }),
 		each(ctx, c, "NodeIsolationReports", &v1alpha1.NodeIsolationReportList{}, func(r *v1alpha1.NodeIsolationReport) { in.Reports[r.Name] = r }),
