@@ -115,6 +115,11 @@ func reportEntry(books *ledger.Ledger, o client.Object, gone bool) {
 	books.SetReport(o.GetName(), report)
 }
 
+// nodeEntry takes which nodes run Windows.
+func nodeEntry(books *ledger.Ledger, o client.Object, gone bool) {
+	books.SetWindows(o.GetName(), !gone && ledger.OnWindows(o.GetLabels()))
+}
+
 // agentEntry takes the Leases of agents.
 func agentEntry(books *ledger.Ledger, o client.Object, gone bool) {
 	lease, ok := o.(*coordinationv1.Lease)

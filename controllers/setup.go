@@ -56,8 +56,8 @@ type Options struct {
 }
 
 // Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
-// of Pods is a [podcache.Options], those of ValidatingAdmissionPolicies and their bindings a
-// [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
+// of Pods is a [podcache.Options], that of Nodes a [WindowsCache], those of ValidatingAdmissionPolicies and
+// their bindings a [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
 	o.InstallNamespace = cmp.Or(o.InstallNamespace, v1alpha1.InstallNamespace)
@@ -117,6 +117,7 @@ func (r *statusReconciler) setup(mgr manager.Manager) error {
 		Watches(&corev1.Namespace{}, r.feed.handler("Namespace", namespaceEntry, predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.NodeIsolationReport{}, r.feed.handler("NodeIsolationReport", reportEntry, predicate.Funcs{})).
 		Watches(&coordinationv1.Lease{}, r.feed.handler("Lease", agentEntry, leaseChanged(r.clock)), builder.WithPredicates(here)).
+		WatchesMetadata(&corev1.Node{}, r.feed.handler("Node", nodeEntry, predicate.LabelChangedPredicate{})).
 		WatchesRawSource(volumes).
 		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),

@@ -49,7 +49,7 @@ func newModel(seed uint64) *model {
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
 		volumes: map[string]*corev1.PersistentVolume{},
 		told:    map[string][]ledger.Assessed{},
-		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
+		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}, Windows: map[string]bool{}},
 	}
 	m.ledger = ledger.New(m.now)
 	return m
@@ -65,7 +65,7 @@ func (m *model) nodeName() string      { return pick(m, "one", "two", "three") }
 
 // step changes one thing, in the scene and in the ledger, and tells what it was.
 func (m *model) step() string {
-	switch m.IntN(10) {
+	switch m.IntN(11) {
 	case 0, 1, 2:
 		return m.changePod()
 	case 3:
@@ -78,6 +78,11 @@ func (m *model) step() string {
 		return m.changePolicy()
 	case 8:
 		return m.changeVolume()
+	case 9:
+		node := m.nodeName()
+		m.scene.Windows[node] = m.odds(3)
+		m.ledger.SetWindows(node, m.scene.Windows[node])
+		return fmt.Sprintf("windows on node %s: %t", node, m.scene.Windows[node])
 	default:
 		m.now = m.now.Add(time.Duration(m.IntN(60_000)) * time.Millisecond)
 		m.ledger.Advance(m.now)
@@ -118,6 +123,9 @@ func (m *model) newPod(namespace, name string) corev1.Pod {
 	}
 	if m.odds(2) {
 		ledgertest.Claiming(&pod, m.claimName())
+	}
+	if m.odds(8) {
+		pod.Spec.OS = &corev1.PodOS{Name: pick(m, corev1.Windows, corev1.Linux)}
 	}
 	if m.odds(3) {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "own", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
@@ -172,7 +180,7 @@ func (m *model) changeReport() string {
 			continue
 		}
 		r.Status.Groups = append(r.Status.Groups, v1alpha1.ObservedGroup{
-			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}),
+			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}, sandboxed),
 			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}}, Inspected: !m.odds(4),
 		})
 		if m.odds(4) {
@@ -309,6 +317,23 @@ func (m *model) allPolicies() []v1alpha1.IsolationPolicy {
 	return out
 }
 
+// sandboxed are the levels of a pod that the node's kernel does not show.
+var sandboxed = v1alpha1.Levels{
+	PID: "NotApplicable", Network: "NotApplicable", IPC: "NotApplicable", UTS: "NotApplicable",
+	Mount: "NotApplicable", User: "NotApplicable", Cgroup: "NotApplicable", Time: "NotApplicable",
+}
+
+// sightOf is what is seen of a pod, without a ledger.
+func (m *model) sightOf(pod *corev1.Pod) isolation.Sight {
+	sights := ledger.NewSights(m.scene.Reports, m.scene.Agents, m.now)
+	for node, on := range m.scene.Windows {
+		if on {
+			sights.OnWindows(node)
+		}
+	}
+	return sights.Of(pod)
+}
+
 // counted is what a policy says of all pods, counted without a ledger.
 func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, findings []v1alpha1.PolicyFinding) {
 	compiled := ledgertest.MustCompile(*p)
@@ -321,7 +346,7 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 		subject.NamespaceUnknown = !known
 		subject.Claims, subject.ClaimsUnknown = m.claimed(&pod), m.scene.VolumesUnknown
 		node := pod.Spec.NodeName
-		a := compiled.Assess(subject, ledger.SightOf(&pod, m.scene.Reports[node], m.scene.Agents[node], m.now))
+		a := compiled.Assess(subject, m.sightOf(&pod))
 		class := map[isolation.Class]*int32{
 			isolation.Exempt: &n.Exempt, isolation.Breached: &n.Breached, isolation.Violating: &n.Violating,
 			isolation.Unverified: &n.Unverified, isolation.Compliant: &n.Compliant,
@@ -331,6 +356,9 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 		}
 		n.Matched++
 		*class++
+		if a.Unseeable {
+			n.NotApplicable++
+		}
 		for _, f := range a.Findings {
 			f.Namespace, f.Pod, f.UID, f.Node = pod.Namespace, pod.Name, pod.UID, node
 			findings = append(findings, f)
@@ -351,6 +379,11 @@ func (m *model) countedAgents() ledger.AgentCounts {
 	for name := range m.scene.Agents {
 		nodes[name] = true
 	}
+	for name, on := range m.scene.Windows {
+		if on {
+			nodes[name] = true
+		}
+	}
 	for _, pod := range m.pods {
 		if pod.Spec.NodeName != "" && !isolation.Ended(&pod) {
 			nodes[pod.Spec.NodeName] = true
@@ -363,8 +396,11 @@ func (m *model) countedAgents() ledger.AgentCounts {
 		if report != nil && report.Status.Truncated {
 			n.Truncated++
 		}
-		sight := ledger.SightOf(&probe, report, renewed, m.now)
+		sight := m.sightOf(&probe)
 		switch {
+		case sight.Unseeable:
+			n.NotApplicable++
+			continue
 		case strings.Contains(sight.Unseen, "no agent has reported"):
 			n.Absent++
 			continue
@@ -492,7 +528,7 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	seed := uint64(20261126)
 	m := newModel(seed)
 	seen := map[isolation.Class]bool{}
-	claims := map[string]bool{}
+	claims, unseeable := map[string]bool{}, false
 	var last []string
 	for i := range steps {
 		last = append(last[max(0, len(last)-5):], m.step())
@@ -511,6 +547,7 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 			seen[isolation.Violating] = seen[isolation.Violating] || n.Violating > 0
 			seen[isolation.Unverified] = seen[isolation.Unverified] || n.Unverified > 0
 			seen[isolation.Compliant] = seen[isolation.Compliant] || n.Compliant > 0
+			unseeable = unseeable || n.NotApplicable > 0
 			for matter := range m.ledger.Standing(m.policies[name].UID).Matters {
 				if slices.Contains([]string{"hostPaths", "devices", isolation.PortalClaims}, matter.Portal) {
 					claims[matter.Portal] = true
@@ -519,5 +556,6 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 		}
 	}
 	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
+	NewWithT(t).Expect(unseeable).To(BeTrue(), "a model without pods that nobody can see proves nothing of them")
 	NewWithT(t).Expect(claims).To(HaveLen(3), "a model in which no claim leads to the node proves nothing of them")
 }

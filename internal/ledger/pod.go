@@ -6,6 +6,8 @@ import (
 	"time"
 	"unique"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -34,8 +36,8 @@ type mark struct {
 	// tally is what they are about.
 	tally unique.Handle[tally]
 	class isolation.Class
-	// verified is [isolation.Assessment.Verified]; running and settled are the pod's.
-	verified, running, settled bool
+	// verified is [isolation.Assessment.Verified], unseeable likewise; running and settled are the pod's.
+	verified, unseeable, running, settled bool
 }
 
 // counts tells whether the pod is taken for or held against the condition Verified, bad whether against,
@@ -135,7 +137,7 @@ func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sigh
 	}
 	m = mark{
 		policy: p, findings: uint32(len(a.Findings)), class: a.Class,
-		verified: a.Verified, running: pod.Running(), settled: pod.settled, tally: tallyOf(a.Findings),
+		verified: a.Verified, unseeable: a.Unseeable, running: pod.Running(), settled: pod.settled, tally: tallyOf(a.Findings),
 	}
 	for i := range a.Findings {
 		m.kinds |= 1 << isolation.Severity(a.Findings[i].Kind)
@@ -162,7 +164,17 @@ func (p *pod) sight() isolation.Sight {
 	if p.node == nil {
 		return isolation.Sight{Unseen: "it is not on a node yet"}
 	}
-	return p.node.of(p.UID)
+	sight := p.node.of(p.UID)
+	if sight.Unseen != "" && forWindows(p.Spec) {
+		return isolation.Sight{Unseen: "it is for Windows, where no agent can look", Unseeable: true}
+	}
+	return sight
+}
+
+// forWindows tells whether a pod says that it is for Windows. The kubelet of another node does not run it
+// (KEP-2802).
+func forWindows(spec *corev1.PodSpec) bool {
+	return spec != nil && spec.OS != nil && spec.OS.Name == corev1.Windows
 }
 
 // findings are what a policy says of a pod, with the pod's name and place.

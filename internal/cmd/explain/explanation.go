@@ -111,7 +111,13 @@ func (e *explanation) observe(ctx context.Context, c client.Reader) error {
 	if report != nil && report.Status.ChangedAt != nil {
 		e.changed = report.Status.ChangedAt.Time
 	}
-	e.sight = ledger.SightOf(e.pod, report, e.renewed, e.now)
+	sights := ledger.NewSights(map[string]*v1alpha1.NodeIsolationReport{e.node: report}, map[string]time.Time{e.node: e.renewed}, e.now)
+	// Who may not read the node, or finds none, is told merely that no agent has reported.
+	node := &corev1.Node{}
+	if err := c.Get(ctx, client.ObjectKey{Name: e.node}, node); err == nil && ledger.OnWindows(node.Labels) {
+		sights.OnWindows(e.node)
+	}
+	e.sight = sights.Of(e.pod)
 	return nil
 }
 

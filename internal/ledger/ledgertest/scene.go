@@ -26,6 +26,8 @@ type Scene struct {
 	// Reports and Agents, by the node's name: what it reported, and when its agent renewed its Lease.
 	Reports map[string]*v1alpha1.NodeIsolationReport
 	Agents  map[string]time.Time
+	// Windows are the nodes that run it.
+	Windows map[string]bool
 	// Volumes are PersistentVolumes, VolumesUnknown why there may be more of them.
 	Volumes        []*corev1.PersistentVolume
 	VolumesUnknown string
@@ -51,6 +53,9 @@ func (s *Scene) Ledger(now time.Time, policies ...v1alpha1.IsolationPolicy) *led
 	}
 	for name, at := range s.Agents {
 		l.SetAgent(name, at)
+	}
+	for name, on := range s.Windows {
+		l.SetWindows(name, on)
 	}
 	for _, v := range s.Volumes {
 		l.SetVolume(v)

@@ -116,7 +116,7 @@ var _ = Describe("PersistentVolumes that show a part of their node", func() {
 			GinkgoHelper()
 			role := &rbacv1.ClusterRole{}
 			Expect(cluster.Get(ctx, client.ObjectKey{Name: "bulkhead-manager"}, role)).To(Succeed())
-			role.Rules[0].Resources = []string{"pods", "namespaces"}
+			role.Rules[0].Resources = []string{"pods", "namespaces", "nodes"}
 			if may {
 				role.Rules[0].Resources = append(role.Rules[0].Resources, "persistentvolumes")
 			}
