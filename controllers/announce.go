@@ -86,8 +86,9 @@ type telling struct {
 type podNow struct {
 	// holds are the places where something is wrong.
 	holds map[place]bool
-	// matched is set if the policy matches the pod, unseen if not everything of it is seen.
-	matched, unseen bool
+	// matched is set if the policy matches the pod, unseen if not everything of it is seen, unbound if it is
+	// not known what its claims are bound to.
+	matched, unseen, unbound bool
 }
 
 func (t *telling) now(pod types.UID) *podNow {
@@ -100,6 +101,7 @@ func (t *telling) now(pod types.UID) *podNow {
 	for i := range findings {
 		if f := &findings[i]; f.Kind == v1alpha1.Unverified {
 			now.unseen = true
+			now.unbound = now.unbound || f.Portal == isolation.PortalClaims
 		} else {
 			now.holds[placeOf(f)] = true
 		}
@@ -166,7 +168,7 @@ func (t *telling) ended(lost outOfSight) {
 		}
 		done[p] = true
 		switch {
-		case f.Kind != v1alpha1.Violation && now.matched && now.unseen:
+		case f.Kind != v1alpha1.Violation && now.matched && now.unseen, f.Portal != "" && now.matched && now.unbound:
 			t.lost[p] = *f
 		case !now.matched || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
 			t.tell(f, corev1.EventTypeNormal, reasonLifted, "no longer against the policy: "+f.Message)

@@ -53,12 +53,17 @@ func (f *feed) waiting() int {
 }
 
 func (f *feed) put(kind string, e entry, o client.Object, gone bool) {
+	f.note(subject{kind, client.ObjectKeyFromObject(o)}, func(books *ledger.Ledger) { e(books, o, gone) })
+}
+
+// note keeps what is to be told of a subject, in the place of what was.
+func (f *feed) note(of subject, tell func(*ledger.Ledger)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.news == nil {
 		f.news = make(map[subject]func(*ledger.Ledger))
 	}
-	f.news[subject{kind, client.ObjectKeyFromObject(o)}] = func(books *ledger.Ledger) { e(books, o, gone) }
+	f.news[of] = tell
 }
 
 // handler takes every change of a kind, and asks for a judgement after those that are let pass.
@@ -108,6 +113,11 @@ func reportEntry(books *ledger.Ledger, o client.Object, gone bool) {
 		report = nil
 	}
 	books.SetReport(o.GetName(), report)
+}
+
+// nodeEntry takes which nodes run Windows.
+func nodeEntry(books *ledger.Ledger, o client.Object, gone bool) {
+	books.SetWindows(o.GetName(), !gone && ledger.OnWindows(o.GetLabels()))
 }
 
 // agentEntry takes the Leases of agents.

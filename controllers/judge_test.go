@@ -123,8 +123,12 @@ func TestTimePassesByItselfUntilTheNextMomentThatMatters(t *testing.T) {
 	in := world()
 	in.Policies = []v1alpha1.IsolationPolicy{demanding("all")}
 	in.Agents["unused"] = now.Add(-119 * time.Second)
-	g.Expect(in.judge().next).To(BeZero(), "nothing runs, so nothing can become stale")
+	one := in.Reports["one"]
+	delete(in.Reports, "one")
+	g.Expect(in.judge().next).To(BeZero(), "without a report an agent cannot become more absent")
 
+	in.Reports["one"] = one
+	g.Expect(in.judge().next).To(BeTemporally("~", now.Add(110*time.Second), time.Second), "the node is counted, though nothing runs there")
 	in.Pods = []corev1.Pod{running("old", time.Hour)}
 	g.Expect(in.judge().next).To(BeTemporally("~", now.Add(110*time.Second), time.Second), "the agent's Lease runs out")
 

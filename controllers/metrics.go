@@ -25,9 +25,10 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // What is told of the cluster. No label names a pod or a node: there are too many.
 var (
 	podsDesc       = describe("bulkhead_pods", "Pods that a policy matches, each in one state, the first that applies.", "policy", "state")
+	hiddenDesc     = describe("bulkhead_pods_not_applicable", "Those of a policy's unverified pods that no agent can see: on Windows, or in a sandbox with a kernel of its own.", "policy")
 	findingsDesc   = describe("bulkhead_findings", "Findings of a policy, by kind and by the axis or the portal that is concerned.", "policy", "kind", "axis", "portal")
 	conditionsDesc = describe("bulkhead_policy_condition", "1 for the status that a condition of a policy has, 0 for those that it has not.", "policy", "type", "status")
-	nodesDesc      = describe("bulkhead_nodes", "Nodes that have a pod, a report or an agent, by how their agents are.", "agent")
+	nodesDesc      = describe("bulkhead_nodes", "Nodes that have a pod, a report or an agent, or run Windows, by how their agents are.", "agent")
 	truncatedDesc  = describe("bulkhead_reports_truncated", "Reports of nodes that could not name everything.")
 	renewalDesc    = describe("bulkhead_agent_oldest_renewal_age_seconds", "When judged last, how long ago the agent that has been silent for longest said that it is alive.")
 	keptDesc       = describe("bulkhead_pods_kept", "Pods in the books that have not ended, each once.")
@@ -102,6 +103,7 @@ func (k *knowledge) collect(ch chan<- prometheus.Metric) {
 	gauge(nodesDesc, float64(s.agents.Degraded), "degraded")
 	gauge(nodesDesc, float64(s.agents.Silent), "silent")
 	gauge(nodesDesc, float64(s.agents.Absent), "absent")
+	gauge(nodesDesc, float64(s.agents.NotApplicable), "not_applicable")
 	gauge(truncatedDesc, float64(s.agents.Truncated))
 	if !s.agents.Oldest.IsZero() {
 		gauge(renewalDesc, s.at.Sub(s.agents.Oldest).Seconds())
@@ -130,6 +132,7 @@ func (p *known) collect(gauge func(d *prometheus.Desc, value float64, labels ...
 	gauge(podsDesc, float64(p.pods.Violating), p.name, "violating")
 	gauge(podsDesc, float64(p.pods.Unverified), p.name, "unverified")
 	gauge(podsDesc, float64(p.pods.Compliant), p.name, "compliant")
+	gauge(hiddenDesc, float64(p.pods.NotApplicable), p.name)
 	for m, n := range p.matters {
 		gauge(findingsDesc, float64(n), p.name, string(m.Kind), string(m.Axis), m.Portal)
 	}
@@ -168,7 +171,7 @@ func Describe(ch chan<- *prometheus.Desc) {
 func (e *exporter) Describe(ch chan<- *prometheus.Desc) {
 	newKnowledge(nil).duration.Describe(ch)
 	for _, d := range []*prometheus.Desc{
-		podsDesc, findingsDesc, conditionsDesc, nodesDesc, truncatedDesc, renewalDesc, keptDesc, policiesDesc, newsDesc, judgedDesc,
+		podsDesc, hiddenDesc, findingsDesc, conditionsDesc, nodesDesc, truncatedDesc, renewalDesc, keptDesc, policiesDesc, newsDesc, judgedDesc,
 	} {
 		ch <- d
 	}

@@ -19,11 +19,13 @@ import (
 // judged is what is known of a cluster with a breach and with nodes in every state.
 func judged(policies ...string) *knowledge {
 	in := world()
-	in.Pods = []corev1.Pod{running("a", time.Hour), running("b", time.Hour)}
+	in.Pods = []corev1.Pod{running("a", time.Hour), running("b", time.Hour), running("w", time.Hour)}
+	in.Pods[2].Spec.NodeName = "four"
 	in.Reports["one"] = report("one", group(onHostPID(), "a"), group(isolated, "b"))
 	in.Reports["two"], in.Agents["two"] = report("two"), now.Add(-time.Hour)
 	in.Reports["two"].Status.Truncated = true
 	in.Agents["three"] = now
+	in.Windows = map[string]bool{"four": true}
 	for _, name := range policies {
 		in.Policies = append(in.Policies, demanding(name))
 	}
@@ -40,14 +42,16 @@ func TestTheLeaderTellsWhatItKnows(t *testing.T) {
 	NewWithT(t).Expect(testutil.CollectAndCompare(e, strings.NewReader(`
 # HELP bulkhead_findings Findings of a policy, by kind and by the axis or the portal that is concerned.
 # TYPE bulkhead_findings gauge
+bulkhead_findings{axis="",kind="Unverified",policy="all",portal=""} 1
 bulkhead_findings{axis="pid",kind="Breach",policy="all",portal=""} 1
 # HELP bulkhead_news_waiting Changed objects of which the books have not been told.
 # TYPE bulkhead_news_waiting gauge
 bulkhead_news_waiting 7
-# HELP bulkhead_nodes Nodes that have a pod, a report or an agent, by how their agents are.
+# HELP bulkhead_nodes Nodes that have a pod, a report or an agent, or run Windows, by how their agents are.
 # TYPE bulkhead_nodes gauge
 bulkhead_nodes{agent="absent"} 1
 bulkhead_nodes{agent="degraded"} 0
+bulkhead_nodes{agent="not_applicable"} 1
 bulkhead_nodes{agent="reporting"} 1
 bulkhead_nodes{agent="silent"} 1
 # HELP bulkhead_agent_oldest_renewal_age_seconds When judged last, how long ago the agent that has been silent for longest said that it is alive.
@@ -58,15 +62,18 @@ bulkhead_agent_oldest_renewal_age_seconds 3600
 bulkhead_pods{policy="all",state="breached"} 1
 bulkhead_pods{policy="all",state="compliant"} 1
 bulkhead_pods{policy="all",state="exempt"} 0
-bulkhead_pods{policy="all",state="unverified"} 0
+bulkhead_pods{policy="all",state="unverified"} 1
 bulkhead_pods{policy="all",state="violating"} 0
+# HELP bulkhead_pods_not_applicable Those of a policy's unverified pods that no agent can see: on Windows, or in a sandbox with a kernel of its own.
+# TYPE bulkhead_pods_not_applicable gauge
+bulkhead_pods_not_applicable{policy="all"} 1
 # HELP bulkhead_pods_kept Pods in the books that have not ended, each once.
 # TYPE bulkhead_pods_kept gauge
-bulkhead_pods_kept 2
+bulkhead_pods_kept 3
 # HELP bulkhead_reports_truncated Reports of nodes that could not name everything.
 # TYPE bulkhead_reports_truncated gauge
 bulkhead_reports_truncated 1
-`), "bulkhead_pods", "bulkhead_findings", "bulkhead_nodes", "bulkhead_reports_truncated", "bulkhead_pods_kept",
+`), "bulkhead_pods", "bulkhead_pods_not_applicable", "bulkhead_findings", "bulkhead_nodes", "bulkhead_reports_truncated", "bulkhead_pods_kept",
 		"bulkhead_news_waiting", "bulkhead_agent_oldest_renewal_age_seconds")).To(Succeed())
 }
 
@@ -90,7 +97,7 @@ func TestAPolicyThatIsGoneHasNoSeries(t *testing.T) {
 	g.Expect(testutil.CollectAndCount(e, "bulkhead_pods")).To(Equal(5))
 	e.leader.Store(judged())
 	g.Expect(testutil.CollectAndCount(e, "bulkhead_pods", "bulkhead_findings", "bulkhead_policy_condition")).To(BeZero())
-	g.Expect(testutil.CollectAndCount(e, "bulkhead_nodes")).To(Equal(4), "the nodes are there all the same")
+	g.Expect(testutil.CollectAndCount(e, "bulkhead_nodes")).To(Equal(5), "the nodes are there all the same")
 }
 
 func TestWhoDoesNotLeadTellsNothing(t *testing.T) {

@@ -56,8 +56,8 @@ type Options struct {
 }
 
 // Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
-// of Pods is a [podcache.Options], those of ValidatingAdmissionPolicies and their bindings a
-// [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
+// of Pods is a [podcache.Options], that of Nodes a [WindowsCache], those of ValidatingAdmissionPolicies and
+// their bindings a [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
 	if o.Instance == "" {
@@ -111,7 +111,7 @@ func Setup(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods;namespaces;nodes,verbs=list;watch
 // +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies;nodeisolationreports,verbs=list;watch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,namespace=bulkhead-system,resources=endpointslices,verbs=list;watch
@@ -121,12 +121,18 @@ func Setup(mgr manager.Manager, o Options) error {
 // setup watches everything that the ledger is told, and everything that gather reads.
 func (r *statusReconciler) setup(mgr manager.Manager) error {
 	here := inNamespace(r.options.Namespace)
+	volumes, err := newVolumes(mgr.GetConfig(), mgr.GetHTTPClient(), &r.feed)
+	if err != nil {
+		return err
+	}
 	return builder.ControllerManagedBy(mgr).Named("isolationpolicy-status").
 		Watches(&v1alpha1.IsolationPolicy{}, coalesced(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Pod{}, r.feed.handler("Pod", podEntry, podChanged)).
 		Watches(&corev1.Namespace{}, r.feed.handler("Namespace", namespaceEntry, predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.NodeIsolationReport{}, r.feed.handler("NodeIsolationReport", reportEntry, predicate.Funcs{})).
 		Watches(&coordinationv1.Lease{}, r.feed.handler("Lease", agentEntry, leaseChanged(r.clock)), builder.WithPredicates(here)).
+		WatchesMetadata(&corev1.Node{}, r.feed.handler("Node", nodeEntry, predicate.LabelChangedPredicate{})).
+		WatchesRawSource(volumes).
 		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
 			builder.WithPredicates(called("", v1alpha1.WebhookConfigurationName))).
@@ -138,14 +144,16 @@ func (r *statusReconciler) setup(mgr manager.Manager) error {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// coalesced enqueues the one request there is, a moment later.
+// enqueueSoon enqueues the one request there is, a moment later.
+func enqueueSoon(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
+
+// coalesced does so after every change.
 func coalesced() handler.EventHandler {
-	enqueue := func(q queue) { q.AddAfter(reconcile.Request{}, coalesce) }
 	return handler.Funcs{
-		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueue(q) },
-		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { enqueue(q) },
-		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { enqueue(q) },
-		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { enqueue(q) },
+		CreateFunc:  func(_ context.Context, _ event.CreateEvent, q queue) { enqueueSoon(q) },
+		UpdateFunc:  func(_ context.Context, _ event.UpdateEvent, q queue) { enqueueSoon(q) },
+		DeleteFunc:  func(_ context.Context, _ event.DeleteEvent, q queue) { enqueueSoon(q) },
+		GenericFunc: func(_ context.Context, _ event.GenericEvent, q queue) { enqueueSoon(q) },
 	}
 }
 

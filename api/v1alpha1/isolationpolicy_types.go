@@ -259,6 +259,11 @@ type PodCounts struct {
 	Violating int32 `json:"violating"`
 	// unverified: not seen by an agent, or what was seen is Unknown, stale or NotApplicable.
 	Unverified int32 `json:"unverified"`
+	// notApplicable: those of the unverified that no agent can see, for they run on Windows or in a sandbox
+	// with a kernel of its own (Kata, gVisor). The others are not seen because an agent is absent, silent or
+	// degraded, has not looked yet, or could not read something.
+	// +optional
+	NotApplicable int32 `json:"notApplicable"`
 	// compliant: asks for what is required, and was observed so.
 	Compliant int32 `json:"compliant"`
 }
@@ -314,7 +319,9 @@ const (
 	// ConditionVerified: True when every matching pod that has been Running for a minute was
 	// observed at or above its requirement, or when none is matched (NoPods). False with reason
 	// Breached as soon as a pod was observed below it, and with reason Unverified if one was not
-	// observed within its minute: a pod that no agent has seen is unverified, never compliant.
+	// observed within its minute: a pod that no agent has seen is unverified, never compliant. If all of
+	// those can be seen by no agent (see PodCounts), the reason is NotApplicable: no agent is to blame, and
+	// it stays False until the policy no longer matches them.
 	// Unknown with reason Looking while all that there is are younger pods, not all observed yet.
 	ConditionVerified = "Verified"
 	// ConditionEvictionReady: True when pods are evicted that the policy says are to be. False with reason
@@ -338,6 +345,7 @@ const (
 	ReasonNoPods        = "NoPods"
 	ReasonBreached      = "Breached"
 	ReasonUnverified    = "Unverified"
+	ReasonNotApplicable = "NotApplicable"
 	ReasonLooking       = "Looking"
 	ReasonEstablished   = "Established"
 	ReasonArmed         = "Armed"

@@ -34,6 +34,8 @@ type Sight struct {
 	// Unseen is the reason why nothing that counts was seen: no report, a stale one, one that
 	// does not name the pod. Empty if the pod was seen.
 	Unseen string
+	// Unseeable is set if that is for good: no agent can look there.
+	Unseeable bool
 	// Doubt is the reason why what was seen may be less than what there is: the node cannot see
 	// everything. A level that is below what is required is then no better for it, and breaches; one
 	// that is not proves nothing. Empty if there is none.
@@ -51,6 +53,9 @@ type Assessment struct {
 	// Verified is set if the pod was observed at or above what is required of it, exemptions
 	// included. A compliant pod is verified; a violating one can be.
 	Verified bool
+	// Unseeable is set if the pod is unverified, and will stay so: the node's kernel does not show it, or no
+	// agent runs there. It is no pass; it tells that nobody is to blame for not looking.
+	Unseeable bool
 	// Exempt names the exemptions that the pod needs: without them its spec violated more, or what
 	// was observed breached more. In the order of the policy.
 	Exempt []string
@@ -66,6 +71,9 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 	}
 	demand, exempt := p.excused(scope{Subject: s}, sight)
 	o := p.observed(&demand, sight)
+	if o.unverified == nil {
+		o.unverified = demand.unbound(s)
+	}
 	a := Assessment{Verified: len(o.breaches) == 0 && o.unverified == nil}
 	a.Findings = mergeFindings(&j, o, &sight.Levels)
 	a.Exempt = p.inOrder(j.Exempt, exempt)
@@ -77,7 +85,7 @@ func (p *Policy) Assess(s *Subject, sight Sight) Assessment {
 	case len(j.Violations) > 0:
 		a.Class = Violating
 	case o.unverified != nil:
-		a.Class = Unverified
+		a.Class, a.Unseeable = Unverified, sight.unseeable()
 	default:
 		a.Class = Compliant
 	}
@@ -107,6 +115,12 @@ func (p *Policy) inOrder(lists ...[]string) []string {
 		}
 	}
 	return out
+}
+
+// unseeable tells whether nobody can ever see the pod: of one in a sandbox with a kernel of its own all levels
+// are NotApplicable.
+func (s *Sight) unseeable() bool {
+	return s.Unseen != "" && s.Unseeable || s.Unseen == "" && s.Levels == Fill(NotApplicable)
 }
 
 // outcome is what a comparison of required and observed gives.
@@ -176,6 +190,15 @@ func (d *demand) unread(sight *Sight) *v1alpha1.PolicyFinding {
 	}
 	if !concerned {
 		return nil
+	}
+	if sight.unseeable() {
+		m := "the node's kernel does not show it"
+		for i := range sight.Findings {
+			if n := &sight.Findings[i]; n.Kind == v1alpha1.Unverified {
+				m = n.Message
+			}
+		}
+		return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "no agent can look at it: " + Sanitize(m, 512)}
 	}
 	for i := range sight.Findings {
 		n := &sight.Findings[i]

@@ -96,6 +96,8 @@ type hostPath struct {
 	*corev1.HostPathVolumeSource
 	index int
 	name  string
+	// claimed is the PersistentVolume that has the path; nil if the pod's spec has it.
+	claimed *NodeVolume
 	// writable is set if a container in scope may write to it.
 	writable bool
 }
@@ -106,24 +108,52 @@ func (v *hostPath) creates() bool {
 }
 
 // hostPaths visits the volumes in scope that show a part of the node's file system: all of a pod's,
-// mounted or not, and those that an ephemeral container mounts.
+// mounted or not, and those that an ephemeral container mounts. Whether a claim of the pod is bound to such
+// a volume the subject says.
 func (s scope) hostPaths(visit func(hostPath)) {
 	for i := range s.Spec.Volumes {
 		v := &s.Spec.Volumes[i]
-		if v.HostPath == nil {
+		var claimed []NodeVolume
+		if len(s.Claims) > 0 {
+			claimed = s.Claims[VolumeClaimOf(s.Name, v)]
+		}
+		if v.HostPath == nil && len(claimed) == 0 {
 			continue
 		}
 		mounted, writable := s.mounts(v.Name)
 		if s.ephemeral && !mounted {
 			continue
 		}
-		visit(hostPath{v.HostPath, i, v.Name, writable})
+		if v.HostPath != nil {
+			visit(hostPath{v.HostPath, i, v.Name, nil, writable})
+			continue
+		}
+		writable = writable && (v.PersistentVolumeClaim == nil || !v.PersistentVolumeClaim.ReadOnly)
+		for j := range claimed {
+			visit(hostPath{claimed[j].bound(), i, v.Name, &claimed[j], writable})
+		}
 	}
 }
 
-// pathOf is where the volume's path stands.
+// pathOf is where the volume's path stands, or else the claim that leads to it.
 func (s scope) pathOf(v hostPath) string {
-	return s.Path + ".volumes[" + strconv.Itoa(v.index) + "].hostPath.path"
+	at := s.Path + ".volumes[" + strconv.Itoa(v.index) + "]"
+	switch {
+	case v.claimed == nil:
+		return at + ".hostPath.path"
+	case s.Spec.Volumes[v.index].Ephemeral != nil:
+		return at + ".ephemeral"
+	default:
+		return at + ".persistentVolumeClaim"
+	}
+}
+
+// told is the path, and whose it is if the spec does not have it.
+func (v *hostPath) told() string {
+	if v.claimed != nil {
+		return v.claimed.String()
+	}
+	return v.Path
 }
 
 // mounts tells whether a container in scope mounts the volume, and whether one may write to it.

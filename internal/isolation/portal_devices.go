@@ -49,7 +49,7 @@ func causesDevices(s scope, _ *portals, out []cause) []cause {
 		device := v.Type != nil && (*v.Type == corev1.HostPathCharDev || *v.Type == corev1.HostPathBlockDev)
 		if device || reaches(v.Path, devicePlaces) {
 			out = append(out, cause{
-				field: s.pathOf(v), value: v.Path,
+				field: s.pathOf(v), value: v.told(),
 				remedy: "it reaches devices of the node: use a volume of another type, or a device plugin",
 			})
 		}

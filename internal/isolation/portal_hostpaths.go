@@ -14,6 +14,8 @@ Fields:
   spec.volumes[*].hostPath.type
       FileOrCreate and DirectoryOrCreate write to the node
   spec.*[*].volumeMounts[*].readOnly
+  spec.volumes[*].persistentVolumeClaim, ephemeral
+      a claim that is bound to a PersistentVolume with such a path is judged like it (nodevolume.go)
 
 A volume that nobody mounts is judged by its path alone. A path with an element "..", or through a
 link of /proc such as /proc/1/root, never passes: it leads elsewhere than it says. An ephemeral container is judged by the volumes that
@@ -39,7 +41,7 @@ func causesHostPaths(s scope, p *portals, out []cause) []cause {
 		case covered:
 			remedy = RemedyCreates
 		}
-		out = append(out, cause{field: s.pathOf(v), value: v.Path, remedy: remedy})
+		out = append(out, cause{field: s.pathOf(v), value: v.told(), remedy: remedy})
 	})
 	return out
 }

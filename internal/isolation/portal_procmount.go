@@ -38,7 +38,7 @@ var procMountCheck = portalCheck{
 		s.hostPaths(func(v hostPath) {
 			if reaches(v.Path, procPlaces) {
 				out = append(out, cause{
-					field: s.pathOf(v), value: v.Path,
+					field: s.pathOf(v), value: v.told(),
 					remedy: RemedyProc,
 				})
 			}

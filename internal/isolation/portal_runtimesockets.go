@@ -19,7 +19,7 @@ var runtimeSocketsCheck = portalCheck{
 		s.hostPaths(func(v hostPath) {
 			if reaches(v.Path, runtimeSocketPlaces) {
 				out = append(out, cause{
-					field: s.pathOf(v), value: v.Path,
+					field: s.pathOf(v), value: v.told(),
 					remedy: "it reaches a socket that commands the container runtime or the kubelet: use a volume of another type",
 				})
 			}

@@ -13,6 +13,8 @@ import (
 
 // Subject is what a policy judges: a pod, a pod template, or what an update adds to a pod.
 type Subject struct {
+	// Name of the pod; empty if it is not known yet. Claims of its own are named after it.
+	Name string
 	// Namespace of the pod, and its labels. If NamespaceUnknown is set the labels are not known,
 	// and every namespaceSelector is taken to match: unknown never passes.
 	Namespace        string
@@ -34,12 +36,17 @@ type Subject struct {
 	// joins: they cannot be removed again, so judging what was there before would refuse every
 	// later one (kubernetes/kubernetes#118961).
 	Debug []string
+	// Claims are the volumes to which claims of the pod are bound that show a part of the node's file
+	// system, by the claim's name. Admission knows of none: a claim may be bound later.
+	Claims map[string][]NodeVolume
+	// ClaimsUnknown is the reason why Claims may lack some; empty if they are all.
+	ClaimsUnknown string
 }
 
 // NewSubject is a running or created pod as a subject.
 func NewSubject(pod *corev1.Pod, namespaceLabels map[string]string) *Subject {
 	return &Subject{
-		Namespace: pod.Namespace, NamespaceLabels: namespaceLabels,
+		Name: pod.Name, Namespace: pod.Namespace, NamespaceLabels: namespaceLabels,
 		Labels: pod.Labels, Spec: &pod.Spec, Created: pod.CreationTimestamp.Time, Path: "spec",
 	}
 }

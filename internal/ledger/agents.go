@@ -28,6 +28,8 @@ const (
 	AgentSilent AgentState = "Silent"
 	// AgentAbsent: it has not reported yet, or there is none.
 	AgentAbsent AgentState = "Absent"
+	// AgentNotApplicable: there can be none, for the node runs Windows.
+	AgentNotApplicable AgentState = "NotApplicable"
 )
 
 // Sights are what the agents of all nodes say at one moment, for who keeps no books. Each report is read
@@ -36,6 +38,7 @@ type Sights struct {
 	reports map[string]*v1alpha1.NodeIsolationReport
 	renewed map[string]time.Time
 	now     time.Time
+	windows map[string]bool
 	nodes   map[string]*node
 }
 
@@ -45,9 +48,17 @@ func NewSights(reports map[string]*v1alpha1.NodeIsolationReport, renewed map[str
 	return &Sights{reports: reports, renewed: renewed, now: now, nodes: make(map[string]*node)}
 }
 
+// OnWindows tells that a node runs Windows. To be told before anything is asked.
+func (s *Sights) OnWindows(name string) {
+	if s.windows == nil {
+		s.windows = make(map[string]bool)
+	}
+	s.windows[name] = true
+}
+
 // Of is what the agent of its node says of a pod.
 func (s *Sights) Of(on *corev1.Pod) isolation.Sight {
-	p := &pod{Pod: &Pod{ObjectMeta: metav1.ObjectMeta{UID: on.UID}}}
+	p := &pod{Pod: &Pod{ObjectMeta: metav1.ObjectMeta{UID: on.UID}, Spec: &on.Spec}}
 	if on.Spec.NodeName != "" {
 		p.node = s.node(on.Spec.NodeName)
 	}
@@ -63,7 +74,7 @@ func (s *Sights) Agent(name string) (state AgentState, why string) {
 func (s *Sights) node(name string) *node {
 	n := s.nodes[name]
 	if n == nil {
-		n = &node{name: name, report: s.reports[name], renewed: s.renewed[name]}
+		n = &node{name: name, report: s.reports[name], renewed: s.renewed[name], windows: s.windows[name]}
 		n.state = n.stateAt(s.now)
 		n.read()
 		s.nodes[name] = n
@@ -78,8 +89,8 @@ func SightOf(pod *corev1.Pod, report *v1alpha1.NodeIsolationReport, renewed, now
 	return NewSights(map[string]*v1alpha1.NodeIsolationReport{node: report}, map[string]time.Time{node: renewed}, now).Of(pod)
 }
 
-// AgentCounts counts nodes by how their agents are: every node that has a pod, a report or an agent is in
-// one of the first four.
+// AgentCounts counts nodes by how their agents are: every node that has a pod, a report or an agent, or runs
+// Windows, is in one of the first five.
 type AgentCounts struct {
 	// Reporting agents see everything.
 	Reporting int
@@ -89,6 +100,8 @@ type AgentCounts struct {
 	Silent int
 	// Absent is where no agent has reported.
 	Absent int
+	// NotApplicable is where none can be: on Windows.
+	NotApplicable int
 	// Truncated is how many reports could not name everything.
 	Truncated int
 	// Oldest is when the agent that has been silent for longest last said that it is alive; zero if none ever did.
@@ -105,6 +118,9 @@ func (l *Ledger) Agents() AgentCounts {
 		switch n.stateAt(l.now).agent {
 		case AgentAbsent:
 			c.Absent++
+			continue
+		case AgentNotApplicable:
+			c.NotApplicable++
 			continue
 		case AgentSilent:
 			c.Silent++

@@ -25,20 +25,26 @@ func TestAnAgentIsInOneState(t *testing.T) {
 		report  *v1alpha1.NodeIsolationReport
 		renewed time.Time
 		want    ledger.AgentState
+		windows bool
 	}{
-		{"alive and seeing everything", ledgertest.Report("one"), ledgertest.Now, ledger.AgentReporting},
-		{"alive and not seeing everything", with(v1alpha1.ConditionDegraded, metav1.ConditionTrue), ledgertest.Now, ledger.AgentDegraded},
-		{"alive and not sure of it", with(v1alpha1.ConditionDegraded, metav1.ConditionUnknown), ledgertest.Now, ledger.AgentDegraded},
-		{"alive and not ready", with(v1alpha1.ConditionReady, metav1.ConditionFalse), ledgertest.Now, ledger.AgentNotReady},
-		{"alive with a report that says nothing", &v1alpha1.NodeIsolationReport{}, ledgertest.Now, ledger.AgentNotReady},
-		{"just alive", ledgertest.Report("one"), ledgertest.Now.Add(-ledger.AgentLease), ledger.AgentReporting},
-		{"silent", ledgertest.Report("one"), ledgertest.Now.Add(-ledger.AgentLease - 1), ledger.AgentSilent},
-		{"with a clock that is wrong", ledgertest.Report("one"), ledgertest.Now.Add(ledger.AgentLease + 1), ledger.AgentSilent},
-		{"without a report", nil, ledgertest.Now, ledger.AgentAbsent},
-		{"without a Lease", ledgertest.Report("one"), time.Time{}, ledger.AgentAbsent},
+		{"alive and seeing everything", ledgertest.Report("one"), ledgertest.Now, ledger.AgentReporting, false},
+		{"alive and not seeing everything", with(v1alpha1.ConditionDegraded, metav1.ConditionTrue), ledgertest.Now, ledger.AgentDegraded, false},
+		{"alive and not sure of it", with(v1alpha1.ConditionDegraded, metav1.ConditionUnknown), ledgertest.Now, ledger.AgentDegraded, false},
+		{"alive and not ready", with(v1alpha1.ConditionReady, metav1.ConditionFalse), ledgertest.Now, ledger.AgentNotReady, false},
+		{"alive with a report that says nothing", &v1alpha1.NodeIsolationReport{}, ledgertest.Now, ledger.AgentNotReady, false},
+		{"just alive", ledgertest.Report("one"), ledgertest.Now.Add(-ledger.AgentLease), ledger.AgentReporting, false},
+		{"silent", ledgertest.Report("one"), ledgertest.Now.Add(-ledger.AgentLease - 1), ledger.AgentSilent, false},
+		{"with a clock that is wrong", ledgertest.Report("one"), ledgertest.Now.Add(ledger.AgentLease + 1), ledger.AgentSilent, false},
+		{"without a report", nil, ledgertest.Now, ledger.AgentAbsent, false},
+		{"without a Lease", ledgertest.Report("one"), time.Time{}, ledger.AgentAbsent, false},
+		{"without a report, on Windows", nil, ledgertest.Now, ledger.AgentNotApplicable, true},
+		{"silent, with a report of what is said to be Windows", ledgertest.Report("one"), ledgertest.Now.Add(-time.Hour), ledger.AgentSilent, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := ledger.NewSights(map[string]*v1alpha1.NodeIsolationReport{"one": c.report}, map[string]time.Time{"one": c.renewed}, ledgertest.Now)
+			if c.windows {
+				s.OnWindows("one")
+			}
 			state, why := s.Agent("one")
 			if state != c.want || (why == "") != (state == ledger.AgentReporting) {
 				t.Errorf("got %s (%q), want %s", state, why, c.want)

@@ -49,7 +49,7 @@ func (l *Ledger) Assessments(namespace string) []Assessed {
 	for p := range n.pods {
 		for i := range p.marks {
 			policy := p.marks[i].policy
-			out = append(out, Assessed{Pod: p.Pod, Policy: policy.api, Assessment: policy.compiled.Assess(p.subject(), p.sight())})
+			out = append(out, Assessed{Pod: p.Pod, Policy: policy.api, Assessment: policy.compiled.Assess(l.subject(p), p.sight())})
 		}
 	}
 	slices.SortFunc(out, func(a, b Assessed) int {

@@ -33,7 +33,7 @@ func (l *Ledger) Breaches(policy types.UID) []Breach {
 	}
 	var out []Breach
 	for _, pod := range slices.SortedFunc(maps.Keys(p.breached), byName) {
-		b := Breach{Pod: pod.Pod, Subject: pod.subject(), Sight: pod.sight(), InNamespace: len(pod.namespace.pods)}
+		b := Breach{Pod: pod.Pod, Subject: l.subject(pod), Sight: pod.sight(), InNamespace: len(pod.namespace.pods)}
 		if pod.node != nil {
 			b.Renewed, b.OnNode = pod.node.renewed, len(pod.node.pods)
 		}

@@ -12,6 +12,7 @@
 //	keep.go      what of a pod is kept
 //	pod.go       a pod, and the mark that each policy leaves on it
 //	running.go   since when a pod runs
+//	volume.go    claims of pods, and the PersistentVolumes that show a part of the node to them
 //	node.go      what a node's report says of a pod, and whether it counts
 //	agents.go    how a node's agent is, and what it says, for who keeps no books
 //	policy.go    the sums of the marks of one policy

@@ -55,7 +55,7 @@ func (p *Pod) Ended() bool { return isolation.EndedIn(p.Phase) }
 // Subject is the pod as a subject of policies.
 func (p *Pod) Subject(namespaceLabels map[string]string) *isolation.Subject {
 	return &isolation.Subject{
-		Namespace: p.Namespace, NamespaceLabels: namespaceLabels,
+		Name: p.Name, Namespace: p.Namespace, NamespaceLabels: namespaceLabels,
 		Labels: p.Labels, Spec: p.Spec, Created: p.CreationTimestamp.Time, Path: "spec",
 	}
 }
@@ -174,7 +174,7 @@ func stripContainer(c *corev1.Container) {
 	c.ResizePolicy = nil
 }
 
-// stripVolume keeps of which kind a volume is. Most are projected tokens and ConfigMaps.
+// stripVolume keeps of which kind a volume is, its path, and its claim. Most are projected tokens and ConfigMaps.
 func stripVolume(v *corev1.VolumeSource) {
 	if v.Projected != nil {
 		v.Projected = &corev1.ProjectedVolumeSource{}
@@ -187,5 +187,9 @@ func stripVolume(v *corev1.VolumeSource) {
 	}
 	if v.DownwardAPI != nil {
 		v.DownwardAPI = &corev1.DownwardAPIVolumeSource{}
+	}
+	if v.Ephemeral != nil {
+		// The name of its claim is made of those of pod and volume.
+		v.Ephemeral = &corev1.EphemeralVolumeSource{}
 	}
 }

@@ -22,6 +22,10 @@ type Ledger struct {
 	named      map[types.NamespacedName]*pod
 	namespaces map[string]*namespace
 	nodes      map[string]*node
+	// volumes are the claims of PersistentVolumes that show a part of their node, by the volume's name.
+	volumes map[string]types.NamespacedName
+	// volumesUnknown is why there may be more of them; empty if there are not.
+	volumesUnknown string
 	// policies in the order in which they came; so are the marks of each pod. came is how many there were.
 	policies []*policy
 	came     int
@@ -39,6 +43,8 @@ type namespace struct {
 	// known is set if the labels are.
 	known bool
 	pods  map[*pod]struct{}
+	// claims of its pods, and of PersistentVolumes; nil if there are none.
+	claims map[string]*claim
 	// policies that may speak of the pods; nil if that is to be found out.
 	policies []*policy
 }
@@ -51,6 +57,7 @@ func New(now time.Time) *Ledger {
 		named:      make(map[types.NamespacedName]*pod),
 		namespaces: make(map[string]*namespace),
 		nodes:      make(map[string]*node),
+		volumes:    make(map[string]types.NamespacedName),
 		changed:    make(map[string]struct{}),
 	}
 }
@@ -70,10 +77,13 @@ func (l *Ledger) SetPod(p *Pod) {
 		known = l.admit(p)
 	}
 	same := known.Pod != p && Same(known.Pod, p)
-	known.Pod = p
 	if same {
+		known.Pod = p
 		return
 	}
+	known.letGo()
+	known.Pod = p
+	known.hold()
 	l.place(known)
 	l.follow(known)
 	l.judge(known)
@@ -104,9 +114,8 @@ func (l *Ledger) drop(p *pod) {
 	delete(l.pods, p.UID)
 	delete(l.named, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
 	delete(p.namespace.pods, p)
-	if len(p.namespace.pods) == 0 && !p.namespace.known {
-		delete(l.namespaces, p.Namespace)
-	}
+	p.letGo()
+	l.pruneNamespace(p.Namespace)
 	l.leave(p)
 }
 
@@ -135,11 +144,10 @@ func (l *Ledger) DeleteNamespace(name string) {
 	n := l.namespaces[name]
 	switch {
 	case n == nil:
-	case len(n.pods) == 0:
-		delete(l.namespaces, name)
 	case n.known:
 		n.labels, n.known, n.policies = nil, false, nil
 		l.judgeAll(n.pods)
+		l.pruneNamespace(name)
 	}
 }
 
@@ -187,7 +195,7 @@ func (l *Ledger) join(api *v1alpha1.IsolationPolicy) {
 			continue
 		}
 		for pod := range n.pods {
-			if m, ok := p.mark(pod, pod.subject(), pod.sight()); ok {
+			if m, ok := p.mark(pod, l.subject(pod), pod.sight()); ok {
 				l.count(pod, &m, 1)
 				pod.marks = append(pod.marks, m)
 			}

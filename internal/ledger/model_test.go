@@ -37,6 +37,7 @@ type model struct {
 	scene    ledgertest.Scene
 	policies map[string]v1alpha1.IsolationPolicy
 	pods     map[string]corev1.Pod
+	volumes  map[string]*corev1.PersistentVolume
 	uids     int
 	ledger   *ledger.Ledger
 	// told is what was said of the pods of each namespace, asked again only where something changed.
@@ -46,8 +47,9 @@ type model struct {
 func newModel(seed uint64) *model {
 	m := &model{
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
-		told:  map[string][]ledger.Assessed{},
-		scene: ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}},
+		volumes: map[string]*corev1.PersistentVolume{},
+		told:    map[string][]ledger.Assessed{},
+		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}, Windows: map[string]bool{}},
 	}
 	m.ledger = ledger.New(m.now)
 	return m
@@ -63,7 +65,7 @@ func (m *model) nodeName() string      { return pick(m, "one", "two", "three") }
 
 // step changes one thing, in the scene and in the ledger, and tells what it was.
 func (m *model) step() string {
-	switch m.IntN(9) {
+	switch m.IntN(11) {
 	case 0, 1, 2:
 		return m.changePod()
 	case 3:
@@ -74,6 +76,13 @@ func (m *model) step() string {
 		return m.changeAgent()
 	case 7:
 		return m.changePolicy()
+	case 8:
+		return m.changeVolume()
+	case 9:
+		node := m.nodeName()
+		m.scene.Windows[node] = m.odds(3)
+		m.ledger.SetWindows(node, m.scene.Windows[node])
+		return fmt.Sprintf("windows on node %s: %t", node, m.scene.Windows[node])
 	default:
 		m.now = m.now.Add(time.Duration(m.IntN(60_000)) * time.Millisecond)
 		m.ledger.Advance(m.now)
@@ -111,6 +120,15 @@ func (m *model) newPod(namespace, name string) corev1.Pod {
 	pod.Spec.NodeName = ""
 	if m.odds(2) {
 		m.evolve(&pod)
+	}
+	if m.odds(2) {
+		ledgertest.Claiming(&pod, m.claimName())
+	}
+	if m.odds(8) {
+		pod.Spec.OS = &corev1.PodOS{Name: pick(m, corev1.Windows, corev1.Linux)}
+	}
+	if m.odds(3) {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "own", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
 	}
 	if m.odds(6) {
 		for i := range pick(m, 2, 2, 2, 60) {
@@ -162,7 +180,7 @@ func (m *model) changeReport() string {
 			continue
 		}
 		r.Status.Groups = append(r.Status.Groups, v1alpha1.ObservedGroup{
-			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}),
+			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}, sandboxed),
 			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}}, Inspected: !m.odds(4),
 		})
 		if m.odds(4) {
@@ -223,9 +241,17 @@ func (m *model) changePolicy() string {
 	if m.odds(2) {
 		p.Spec.Portals = &v1alpha1.Portals{HostPorts: &v1alpha1.HostPortsPortal{}}
 	}
+	if m.odds(2) {
+		p.Spec.Portals = &v1alpha1.Portals{
+			HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: pick(m, "/srv", "/srv/a")}}}, Devices: pick(m, v1alpha1.PortalForbid, ""),
+		}
+	}
 	for i := range m.IntN(3) {
 		e := v1alpha1.Exemption{
 			Name: fmt.Sprintf("e%d", i), Reason: "r", Namespaces: []string{m.namespaceName()}, Isolation: &v1alpha1.Isolation{PID: "Host", Network: pick[v1alpha1.SandboxLevel](m, "Host", "")},
+		}
+		if m.odds(3) {
+			e.Portals = &v1alpha1.ExemptPortals{HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/"}}}}
 		}
 		if m.odds(2) {
 			e.Expires = &metav1.Time{Time: m.now.Add(time.Duration(m.IntN(300)-100) * time.Second)}
@@ -237,12 +263,75 @@ func (m *model) changePolicy() string {
 	return "set policy " + name
 }
 
+func (m *model) claimName() string {
+	return pick(m, "data", "logs", fmt.Sprintf("pod-%d-own", m.IntN(modelPods/3)))
+}
+
+// changeVolume changes a PersistentVolume: it comes, is bound, is bound to another claim, is released, goes,
+// or is of a kind that shows nothing of its node; or nobody may read them.
+func (m *model) changeVolume() string {
+	name := fmt.Sprintf("pv-%d", m.IntN(12))
+	switch _, there := m.volumes[name]; {
+	case m.odds(10):
+		m.scene.VolumesUnknown = pick(m, "", "", "they may not be read")
+		m.ledger.SetVolumesUnknown(m.scene.VolumesUnknown)
+		return "volumes are unknown: " + m.scene.VolumesUnknown
+	case there && m.odds(4):
+		delete(m.volumes, name)
+		m.ledger.DeleteVolume(name)
+		return "delete volume " + name
+	}
+	pv := ledgertest.NodeVolume(name, pick(m, "/srv", "/srv/a", "/dev", "/proc/1"), m.namespaceName(), m.claimName())
+	switch m.IntN(6) {
+	case 0:
+		pv.Status.Phase = pick(m, corev1.VolumeReleased, corev1.VolumeAvailable, corev1.VolumeFailed)
+	case 1:
+		pv.Spec.ClaimRef.UID = ""
+	case 2:
+		pv.Spec.ClaimRef = nil
+	case 3:
+		pv.Spec.PersistentVolumeSource = corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "d"}}
+	}
+	m.volumes[name] = pv
+	m.ledger.SetVolume(pv.DeepCopy())
+	return "set volume " + name
+}
+
+// claimed are the volumes of the node that the claims of a pod are bound to, looked for among all.
+func (m *model) claimed(pod *corev1.Pod) map[string][]isolation.NodeVolume {
+	out := map[string][]isolation.NodeVolume{}
+	for _, name := range slices.Sorted(maps.Keys(m.volumes)) {
+		v, of, ok := isolation.NodeVolumeOf(m.volumes[name])
+		if ok && of.Namespace == pod.Namespace {
+			out[of.Name] = append(out[of.Name], v)
+		}
+	}
+	return out
+}
+
 func (m *model) allPolicies() []v1alpha1.IsolationPolicy {
 	var out []v1alpha1.IsolationPolicy
 	for _, p := range m.policies {
 		out = append(out, p)
 	}
 	return out
+}
+
+// sandboxed are the levels of a pod that the node's kernel does not show.
+var sandboxed = v1alpha1.Levels{
+	PID: "NotApplicable", Network: "NotApplicable", IPC: "NotApplicable", UTS: "NotApplicable",
+	Mount: "NotApplicable", User: "NotApplicable", Cgroup: "NotApplicable", Time: "NotApplicable",
+}
+
+// sightOf is what is seen of a pod, without a ledger.
+func (m *model) sightOf(pod *corev1.Pod) isolation.Sight {
+	sights := ledger.NewSights(m.scene.Reports, m.scene.Agents, m.now)
+	for node, on := range m.scene.Windows {
+		if on {
+			sights.OnWindows(node)
+		}
+	}
+	return sights.Of(pod)
 }
 
 // counted is what a policy says of all pods, counted without a ledger.
@@ -255,8 +344,9 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 		labels, known := m.scene.Namespaces[pod.Namespace]
 		subject := isolation.NewSubject(&pod, labels)
 		subject.NamespaceUnknown = !known
+		subject.Claims, subject.ClaimsUnknown = m.claimed(&pod), m.scene.VolumesUnknown
 		node := pod.Spec.NodeName
-		a := compiled.Assess(subject, ledger.SightOf(&pod, m.scene.Reports[node], m.scene.Agents[node], m.now))
+		a := compiled.Assess(subject, m.sightOf(&pod))
 		class := map[isolation.Class]*int32{
 			isolation.Exempt: &n.Exempt, isolation.Breached: &n.Breached, isolation.Violating: &n.Violating,
 			isolation.Unverified: &n.Unverified, isolation.Compliant: &n.Compliant,
@@ -266,6 +356,9 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 		}
 		n.Matched++
 		*class++
+		if a.Unseeable {
+			n.NotApplicable++
+		}
 		for _, f := range a.Findings {
 			f.Namespace, f.Pod, f.UID, f.Node = pod.Namespace, pod.Name, pod.UID, node
 			findings = append(findings, f)
@@ -286,6 +379,11 @@ func (m *model) countedAgents() ledger.AgentCounts {
 	for name := range m.scene.Agents {
 		nodes[name] = true
 	}
+	for name, on := range m.scene.Windows {
+		if on {
+			nodes[name] = true
+		}
+	}
 	for _, pod := range m.pods {
 		if pod.Spec.NodeName != "" && !isolation.Ended(&pod) {
 			nodes[pod.Spec.NodeName] = true
@@ -298,8 +396,11 @@ func (m *model) countedAgents() ledger.AgentCounts {
 		if report != nil && report.Status.Truncated {
 			n.Truncated++
 		}
-		sight := ledger.SightOf(&probe, report, renewed, m.now)
+		sight := m.sightOf(&probe)
 		switch {
+		case sight.Unseeable:
+			n.NotApplicable++
+			continue
 		case strings.Contains(sight.Unseen, "no agent has reported"):
 			n.Absent++
 			continue
@@ -319,7 +420,7 @@ func (m *model) countedAgents() ledger.AgentCounts {
 
 // fromScratch is a ledger that is told the whole scene. It keeps the objects that it is handed.
 func (m *model) fromScratch() *ledger.Ledger {
-	m.scene.Pods = nil
+	m.scene.Pods, m.scene.Volumes = nil, slices.Collect(maps.Values(m.volumes))
 	for _, pod := range m.pods {
 		m.scene.Pods = append(m.scene.Pods, pod)
 	}
@@ -427,6 +528,7 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	seed := uint64(20261126)
 	m := newModel(seed)
 	seen := map[isolation.Class]bool{}
+	claims, unseeable := map[string]bool{}, false
 	var last []string
 	for i := range steps {
 		last = append(last[max(0, len(last)-5):], m.step())
@@ -445,7 +547,15 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 			seen[isolation.Violating] = seen[isolation.Violating] || n.Violating > 0
 			seen[isolation.Unverified] = seen[isolation.Unverified] || n.Unverified > 0
 			seen[isolation.Compliant] = seen[isolation.Compliant] || n.Compliant > 0
+			unseeable = unseeable || n.NotApplicable > 0
+			for matter := range m.ledger.Standing(m.policies[name].UID).Matters {
+				if slices.Contains([]string{"hostPaths", "devices", isolation.PortalClaims}, matter.Portal) {
+					claims[matter.Portal] = true
+				}
+			}
 		}
 	}
 	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
+	NewWithT(t).Expect(unseeable).To(BeTrue(), "a model without pods that nobody can see proves nothing of them")
+	NewWithT(t).Expect(claims).To(HaveLen(3), "a model in which no claim leads to the node proves nothing of them")
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,8 @@ type node struct {
 	// renewed is when the node's agent last said that it is alive; zero if never.
 	renewed time.Time
 	pods    map[*pod]struct{}
+	// windows is set if the node runs Windows.
+	windows bool
 	// alarm is the moment for which one is set; zero if none is.
 	alarm time.Time
 	state
@@ -62,7 +65,7 @@ func (l *Ledger) node(name string) *node {
 
 // prune forgets a node of which nobody speaks any more.
 func (l *Ledger) prune(n *node) {
-	if len(n.pods) == 0 && n.report == nil && n.renewed.IsZero() {
+	if len(n.pods) == 0 && n.report == nil && n.renewed.IsZero() && !n.windows {
 		delete(l.nodes, n.name)
 	}
 }
@@ -85,6 +88,19 @@ func (l *Ledger) SetAgent(name string, renewed time.Time) {
 	l.look(n)
 	n.waitForSilence(l)
 	l.prune(n)
+}
+
+// SetWindows tells whether a node runs Windows: no agent can look there.
+func (l *Ledger) SetWindows(name string, windows bool) {
+	n := l.node(name)
+	n.windows = windows
+	l.look(n)
+	l.prune(n)
+}
+
+// OnWindows tells whether a node of these labels runs Windows: the kubelet sets them.
+func OnWindows(labels map[string]string) bool {
+	return labels[corev1.LabelOSStable] == string(corev1.Windows)
 }
 
 // look sees whether a node's report still counts as before.
@@ -118,11 +134,11 @@ func (n *node) turns(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// waitForSilence sets an alarm for when the node's state turns, if a pod minds and none is set that rings
-// before: most often it finds that the agent has said something meanwhile.
+// waitForSilence sets an alarm for when the node's state turns, if that makes a difference and none is set that
+// rings before. Without a pod on it the node is counted all the same. Most often it finds that the agent has said something meanwhile.
 func (n *node) waitForSilence(l *Ledger) {
 	at := n.turns(l.now)
-	if len(n.pods) == 0 || n.report == nil || at.IsZero() || !n.alarm.IsZero() && !at.Before(n.alarm) {
+	if n.report == nil || at.IsZero() || !n.alarm.IsZero() && !at.Before(n.alarm) {
 		return
 	}
 	n.alarm = at
@@ -138,6 +154,8 @@ func (n *node) waitForSilence(l *Ledger) {
 // stateAt is whether the report counts at a moment.
 func (n *node) stateAt(now time.Time) state {
 	switch {
+	case n.report == nil && n.windows:
+		return state{agent: AgentNotApplicable, unseen: "node " + n.name + " runs Windows, where no agent can look"}
 	case n.report == nil || n.renewed.IsZero():
 		return state{agent: AgentAbsent, unseen: "node " + n.name + ": no agent has reported"}
 	case n.renewed.After(now) && !Fresh(n.renewed, now, AgentLease):
@@ -207,7 +225,7 @@ func (n *node) read() {
 // of is what the node's report says of a pod that the API places on this node.
 func (n *node) of(uid types.UID) isolation.Sight {
 	if n.unseen != "" {
-		return isolation.Sight{Unseen: n.unseen}
+		return isolation.Sight{Unseen: n.unseen, Unseeable: n.agent == AgentNotApplicable}
 	}
 	pod, seen := n.seen[uid]
 	switch {

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unique"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -34,8 +36,8 @@ type mark struct {
 	// tally is what they are about.
 	tally unique.Handle[tally]
 	class isolation.Class
-	// verified is [isolation.Assessment.Verified]; running and settled are the pod's.
-	verified, running, settled bool
+	// verified is [isolation.Assessment.Verified], unseeable likewise; running and settled are the pod's.
+	verified, unseeable, running, settled bool
 }
 
 // counts tells whether the pod is taken for or held against the condition Verified, bad whether against,
@@ -92,7 +94,7 @@ func (l *Ledger) settle(p *pod) {
 func (l *Ledger) judge(p *pod) {
 	former := p.marks
 	p.marks = make([]mark, 0, len(former))
-	subject, sight := p.subject(), p.sight()
+	subject, sight := l.subject(p), p.sight()
 	for _, policy := range l.concerning(p.namespace) {
 		for len(former) > 0 && former[0].policy.place < policy.place {
 			l.count(p, &former[0], -1)
@@ -135,7 +137,7 @@ func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sigh
 	}
 	m = mark{
 		policy: p, findings: uint32(len(a.Findings)), class: a.Class,
-		verified: a.Verified, running: pod.Running(), settled: pod.settled, tally: tallyOf(a.Findings),
+		verified: a.Verified, unseeable: a.Unseeable, running: pod.Running(), settled: pod.settled, tally: tallyOf(a.Findings),
 	}
 	for i := range a.Findings {
 		m.kinds |= 1 << isolation.Severity(a.Findings[i].Kind)
@@ -150,9 +152,10 @@ func (p *policy) mark(pod *pod, subject *isolation.Subject, sight isolation.Sigh
 }
 
 // subject is the pod as policies judge it.
-func (p *pod) subject() *isolation.Subject {
+func (l *Ledger) subject(p *pod) *isolation.Subject {
 	s := p.Subject(p.namespace.labels)
 	s.NamespaceUnknown = !p.namespace.known
+	s.Claims, s.ClaimsUnknown = p.bound(), l.volumesUnknown
 	return s
 }
 
@@ -161,12 +164,22 @@ func (p *pod) sight() isolation.Sight {
 	if p.node == nil {
 		return isolation.Sight{Unseen: "it is not on a node yet"}
 	}
-	return p.node.of(p.UID)
+	sight := p.node.of(p.UID)
+	if sight.Unseen != "" && forWindows(p.Spec) {
+		return isolation.Sight{Unseen: "it is for Windows, where no agent can look", Unseeable: true}
+	}
+	return sight
 }
 
-// findings are those of a pod, with its name and place.
-func (p *pod) findings(policy *policy) []v1alpha1.PolicyFinding {
-	out := policy.compiled.Assess(p.subject(), p.sight()).Findings
+// forWindows tells whether a pod says that it is for Windows. The kubelet of another node does not run it
+// (KEP-2802).
+func forWindows(spec *corev1.PodSpec) bool {
+	return spec != nil && spec.OS != nil && spec.OS.Name == corev1.Windows
+}
+
+// findings are what a policy says of a pod, with the pod's name and place.
+func (l *Ledger) findings(p *pod, policy *policy) []v1alpha1.PolicyFinding {
+	out := policy.compiled.Assess(l.subject(p), p.sight()).Findings
 	for i := range out {
 		out[i].Namespace, out[i].Pod, out[i].UID, out[i].Node = p.Namespace, p.Name, p.UID, p.Node
 	}

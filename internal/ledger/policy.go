@@ -29,9 +29,10 @@ type policy struct {
 	kinds [ranks]int32
 	// exempt is how many pods need each exemption, by its place.
 	exempt []int32
-	// settled is how many pods count for or against the condition Verified, bad how many against it;
-	// young are those that do not count yet, seen how many of them were observed as required.
-	settled, bad, young, seen int32
+	// settled is how many pods count for or against the condition Verified, bad how many against it, hidden
+	// those among the bad that nobody can see; young are those that do not count yet, seen how many of them
+	// were observed as required.
+	settled, bad, hidden, young, seen int32
 	// nodes is how many of the pods are on each.
 	nodes map[*node]int32
 	// breached are the pods that are, if the policy evicts; nil if it does not.
@@ -72,7 +73,9 @@ func (p *policy) count(pod *pod, m *mark, by int32) {
 		}
 	}
 	add(&p.settled, m.counts(), by)
+	add(&p.pods.NotApplicable, m.unseeable, by)
 	add(&p.bad, m.bad(), by)
+	add(&p.hidden, m.bad() && m.unseeable, by)
 	add(&p.young, m.young(), by)
 	add(&p.seen, m.young() && m.verified, by)
 	if p.breached != nil && m.breached() {

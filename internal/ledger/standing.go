@@ -64,7 +64,7 @@ func (l *Ledger) Of(policy, pod types.UID) (findings []v1alpha1.PolicyFinding, m
 	if of.mark(p) == nil {
 		return nil, false
 	}
-	return of.findings(p), true
+	return l.findings(of, p), true
 }
 
 // shown are the pods that are told by name.
@@ -120,7 +120,7 @@ func (l *Ledger) list(p *policy, s *shown) []v1alpha1.PolicyFinding {
 	var out []v1alpha1.PolicyFinding
 	for rank, pods := range s.kinds {
 		for _, pod := range pods {
-			for _, f := range pod.findings(p) {
+			for _, f := range l.findings(pod, p) {
 				if isolation.Severity(f.Kind) == rank {
 					out = append(out, f)
 				}

@@ -36,11 +36,13 @@ func (l *Ledger) verified(p *policy, s *shown) metav1.Condition {
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonNoPods
 		c.Message = "the policy matches no pod"
 	case p.bad > 0:
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUnverified
-		if p.pods.Breached > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonUnverified, l.wrong(p, s)
+		switch {
+		case p.pods.Breached > 0:
 			c.Reason = v1alpha1.ReasonBreached
+		case p.hidden == p.bad:
+			c.Reason = v1alpha1.ReasonNotApplicable
 		}
-		c.Message = fmt.Sprintf("%d of %d pods were not observed as required: %s", p.bad, p.settled, l.nameSome(p, s))
 	case p.settled > 0:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonObserved
 		c.Message = fmt.Sprintf("%d of %d pods that have been running for a minute were observed as required", p.settled, p.settled)
@@ -57,11 +59,25 @@ func (l *Ledger) verified(p *policy, s *shown) metav1.Condition {
 	return c
 }
 
+// wrong tells of the pods that are held against the policy. Those that no agent can see are never taken for
+// isolated; but neither is anybody to look for an agent that fails.
+func (l *Ledger) wrong(p *policy, s *shown) string {
+	const never = "can be seen by no agent, for they run on Windows or in a sandbox with a kernel of its own"
+	switch {
+	case p.hidden == p.bad:
+		return fmt.Sprintf("%d of %d pods %s, and what nobody sees is not verified; the others were observed as required: %s",
+			p.bad, p.settled, never, l.nameSome(p, s))
+	case p.hidden > 0:
+		return fmt.Sprintf("%d of %d pods were not observed as required, of which %d %s: %s", p.bad, p.settled, p.hidden, never, l.nameSome(p, s))
+	}
+	return fmt.Sprintf("%d of %d pods were not observed as required: %s", p.bad, p.settled, l.nameSome(p, s))
+}
+
 // nameSome names the first of the bad pods, breached ones before others, and how many more there are.
 func (l *Ledger) nameSome(p *policy, s *shown) string {
 	var parts []string
 	for _, pod := range slices.Concat(s.breached, s.other) {
-		parts = append(parts, pod.Namespace+"/"+pod.Name+" ("+observation(pod.findings(p))+")")
+		parts = append(parts, pod.Namespace+"/"+pod.Name+" ("+observation(l.findings(pod, p))+")")
 	}
 	if more := int(p.bad) - len(parts); more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))

@@ -26,6 +26,8 @@ type explanation struct {
 	install string // the namespace where Bulkhead is
 	claimed isolation.Vector
 	sight   isolation.Sight
+	// volumes that lead the pod's claims to the node's file system.
+	volumes *cluster.Volumes
 	// changed is when the node's report last changed, renewed when its agent last said that it holds.
 	changed, renewed, now time.Time
 	verdicts              []verdict
@@ -58,6 +60,11 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 	if err := e.observe(ctx, c); err != nil {
 		return nil, err
 	}
+	volumes, err := cluster.ReadVolumes(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	e.volumes = volumes
 	e.judge(namespace.Labels, policies.Items)
 	return e, nil
 }
@@ -66,6 +73,7 @@ func read(ctx context.Context, c client.Reader, key client.ObjectKey, install st
 func (e *explanation) judge(namespaceLabels map[string]string, policies []v1alpha1.IsolationPolicy) {
 	e.claimed = claimOf(&e.pod.Spec)
 	e.subject = isolation.NewSubject(e.pod, namespaceLabels)
+	e.volumes.TellOf(e.subject)
 	for i := range policies {
 		p, err := isolation.Compile(&policies[i])
 		if err != nil {
@@ -103,7 +111,13 @@ func (e *explanation) observe(ctx context.Context, c client.Reader) error {
 	if report != nil && report.Status.ChangedAt != nil {
 		e.changed = report.Status.ChangedAt.Time
 	}
-	e.sight = ledger.SightOf(e.pod, report, e.renewed, e.now)
+	sights := ledger.NewSights(map[string]*v1alpha1.NodeIsolationReport{e.node: report}, map[string]time.Time{e.node: e.renewed}, e.now)
+	// Who may not read the node, or finds none, is told merely that no agent has reported.
+	node := &corev1.Node{}
+	if err := c.Get(ctx, client.ObjectKey{Name: e.node}, node); err == nil && ledger.OnWindows(node.Labels) {
+		sights.OnWindows(e.node)
+	}
+	e.sight = sights.Of(e.pod)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/cmd/cluster"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
@@ -36,6 +37,8 @@ type surroundings struct {
 	Agents map[string]time.Time
 	// Handlers are the runtime classes with their handlers.
 	Handlers map[string]string
+	// Volumes that lead claims to the node's file system.
+	Volumes *cluster.Volumes
 	// Namespace and Only, if they are set, narrow the report to a namespace and to policies by name.
 	Namespace string
 	Only      []string
@@ -53,6 +56,18 @@ func (in *surroundings) subject(pod *corev1.Pod) *isolation.Subject {
 	labels, known := in.Namespaces[pod.Namespace]
 	s := isolation.NewSubject(pod, labels)
 	s.NamespaceUnknown = !known
+	in.Volumes.TellOf(s)
+	return s
+}
+
+// seen is what the agents of all nodes see.
+func (in *surroundings) seen() *ledger.Sights {
+	s := ledger.NewSights(in.Reports, in.Agents, in.Now)
+	for name, n := range in.Nodes {
+		if ledger.OnWindows(n.Labels) {
+			s.OnWindows(name)
+		}
+	}
 	return s
 }
 
@@ -70,7 +85,7 @@ type builder struct {
 func newBuilder(in *surroundings) (*builder, error) {
 	b := &builder{
 		surroundings: in, out: &overview{header: in.header("IsolationOverview")},
-		sights:     ledger.NewSights(in.Reports, in.Agents, in.Now),
+		sights:     in.seen(),
 		namespaces: make(map[string]*namespaceRow), nodes: make(map[string]*nodeRow),
 	}
 	for _, name := range in.Only {
@@ -113,6 +128,10 @@ func (b *builder) policy(p *v1alpha1.IsolationPolicy) {
 	} else {
 		row.Required = levels(compiled.Required())
 		b.policies = append(b.policies, compiled)
+	}
+	if n := p.Status.Pods.NotApplicable; n > 0 {
+		b.note("Of the %d unverified pods of policy %s %d can be seen by no agent: they run on Windows or in a sandbox with a kernel of its own",
+			p.Status.Pods.Unverified, row.Name, n)
 	}
 	if row.Outdated {
 		b.note("The status of policy %s is not of its present spec: the manager has not judged by it yet, or does not run", row.Name)

@@ -39,7 +39,7 @@ spec:
   exemptions: [{name: debugging, reason: tests, namespaces: [shop], serviceAccounts: [debugger], isolation: {network: Host}}]
 status:
   observedGeneration: 2
-  pods: {matched: 7, exempt: 1, breached: 1, violating: 1, unverified: 3, compliant: 1}
+  pods: {matched: 7, exempt: 1, breached: 1, violating: 1, unverified: 3, notApplicable: 2, compliant: 1}
   nodes: {reporting: 1, stale: 2}
   findingsTotal: 6
   conditions:

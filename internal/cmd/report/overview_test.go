@@ -128,7 +128,7 @@ func TestPoliciesAreToldAsTheirStatusTellsThem(t *testing.T) {
 	if broken.Invalid == "" || !broken.Outdated || broken.Status["Enforced"].Status != "Unknown" {
 		t.Errorf("got %s", asJSON(t, broken))
 	}
-	expectContains(t, strings.Join(o.Notes, "\n"), "Nobody is judged by policy trial", "The status of policy trial is not of its present spec")
+	expectContains(t, strings.Join(o.Notes, "\n"), "Of the 3 unverified pods of policy tenants 2 can be seen by no agent", "Nobody is judged by policy trial", "The status of policy trial is not of its present spec")
 }
 
 func TestAReportCanBeNarrowed(t *testing.T) {

@@ -49,13 +49,16 @@ func (in *surroundings) read(ctx context.Context, c client.Reader, install strin
 	in.Reports = make(map[string]*v1alpha1.NodeIsolationReport)
 	in.Agents = make(map[string]time.Time)
 	in.Handlers = make(map[string]string)
+	var err error
+	in.Volumes, err = cluster.ReadVolumes(ctx, c)
 	return errors.Join(
+		err,
 		in.readNamespaces(ctx, c),
 		each(ctx, c, "IsolationPolicies", &v1alpha1.IsolationPolicyList{}, func(p *v1alpha1.IsolationPolicy) { in.Policies = append(in.Policies, *p) }),
 		each(ctx, c, "NodeIsolationReports", &v1alpha1.NodeIsolationReportList{}, func(r *v1alpha1.NodeIsolationReport) { in.Reports[r.Name] = r }),
 		each(ctx, c, "nodes", &corev1.NodeList{}, func(n *corev1.Node) {
 			// A node lists all of its images, and more.
-			in.Nodes[n.Name] = &corev1.Node{Status: corev1.NodeStatus{NodeInfo: n.Status.NodeInfo, RuntimeHandlers: n.Status.RuntimeHandlers}}
+			in.Nodes[n.Name] = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{corev1.LabelOSStable: n.Labels[corev1.LabelOSStable]}}, Status: corev1.NodeStatus{NodeInfo: n.Status.NodeInfo, RuntimeHandlers: n.Status.RuntimeHandlers}}
 		}),
 		each(ctx, c, "RuntimeClasses", &nodev1.RuntimeClassList{}, func(r *nodev1.RuntimeClass) { in.Handlers[r.Name] = r.Handler }),
 		each(ctx, c, "Leases", &coordinationv1.LeaseList{}, func(l *coordinationv1.Lease) {

@@ -97,7 +97,7 @@ type obstacleKey struct {
 func newReadinessBuilder(in *surroundings) *readinessBuilder {
 	return &readinessBuilder{
 		surroundings: in, out: &readiness{header: in.header("UserNamespaceReadiness")},
-		sights:     ledger.NewSights(in.Reports, in.Agents, in.Now),
+		sights:     in.seen(),
 		namespaces: make(map[string]*readyNamespace), obstacles: make(map[obstacleKey]*obstacleCount),
 	}
 }

@@ -26,6 +26,11 @@ type Scene struct {
 	// Reports and Agents, by the node's name: what it reported, and when its agent renewed its Lease.
 	Reports map[string]*v1alpha1.NodeIsolationReport
 	Agents  map[string]time.Time
+	// Windows are the nodes that run it.
+	Windows map[string]bool
+	// Volumes are PersistentVolumes, VolumesUnknown why there may be more of them.
+	Volumes        []*corev1.PersistentVolume
+	VolumesUnknown string
 }
 
 // World is a scene with one node, whose agent is alive, and no pods.
@@ -49,6 +54,13 @@ func (s *Scene) Ledger(now time.Time, policies ...v1alpha1.IsolationPolicy) *led
 	for name, at := range s.Agents {
 		l.SetAgent(name, at)
 	}
+	for name, on := range s.Windows {
+		l.SetWindows(name, on)
+	}
+	for _, v := range s.Volumes {
+		l.SetVolume(v)
+	}
+	l.SetVolumesUnknown(s.VolumesUnknown)
 	for i := range s.Pods {
 		l.SetPod(ledger.Keep(s.Pods[i].DeepCopy()))
 	}
@@ -85,6 +97,27 @@ func Running(name string, age time.Duration) corev1.Pod {
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &started, ContainerStatuses: []corev1.ContainerStatus{
 			{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}},
 		}},
+	}
+}
+
+// Claiming has a pod's container mount a claim.
+func Claiming(pod *corev1.Pod, claim string) {
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: claim, VolumeSource: corev1.VolumeSource{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+	}})
+	c := &pod.Spec.Containers[0]
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: claim, MountPath: "/" + claim})
+}
+
+// NodeVolume is a hostPath PersistentVolume that is bound to a claim.
+func NodeVolume(name, path, namespace, claim string) *corev1.PersistentVolume {
+	return &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PersistentVolumeSpec{
+			ClaimRef:               &corev1.ObjectReference{Namespace: namespace, Name: claim, UID: types.UID("uid-" + claim)},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path}},
+		},
+		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -130,5 +131,41 @@ var _ = Describe("bulkhead explain", func() {
 		_, code, err = explained("deployment", "web")
 		Expect(code).To(Equal(2))
 		Expect(err).To(MatchError(ContainSubstring("name one pod")))
+	})
+
+	It("tells of a claim that leads to the node's file system", func(ctx context.Context) {
+		for _, name := range []string{"shop", v1alpha1.InstallNamespace} {
+			Expect(client.IgnoreAlreadyExists(cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"tenancy": "shared"}}}))).To(Succeed())
+		}
+		has := func(o client.Object) {
+			GinkgoHelper()
+			Expect(cluster.Create(ctx, o)).To(Succeed())
+			DeferCleanup(func(ctx context.Context) {
+				Expect(client.IgnoreNotFound(cluster.Delete(ctx, o, client.GracePeriodSeconds(0)))).To(Succeed())
+			})
+		}
+		has(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "shop"}, Spec: corev1.PodSpec{
+			NodeName: "n9", Containers: []corev1.Container{{Name: "app", Image: "app", VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v"}}}},
+			Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}},
+		}})
+		has(&v1alpha1.IsolationPolicy{ObjectMeta: metav1.ObjectMeta{Name: "paths"}, Spec: v1alpha1.IsolationPolicySpec{
+			Portals: &v1alpha1.Portals{HostPaths: &v1alpha1.HostPathsPortal{}}, Admission: v1alpha1.AdmissionSpec{Action: v1alpha1.Audit},
+		}})
+		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-db"}, Spec: corev1.PersistentVolumeSpec{
+			Capacity: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/srv"}},
+			ClaimRef:               &corev1.ObjectReference{Namespace: "shop", Name: "data", UID: "uid"},
+		}}
+		has(pv)
+		pv.Status.Phase = corev1.VolumeBound
+		Expect(cluster.Status().Update(ctx, pv)).To(Succeed())
+
+		out, code, err := explained("pod", "db", "--kubeconfig", kubeconfig(config))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(code).To(Equal(1))
+		Expect(out).To(ContainSubstring("spec.volumes[0].persistentVolumeClaim is hostPath /srv of PersistentVolume pv-db, which is not allowed"))
+		out, _, err = reported("-n", "shop", "--policy", "paths", "-o", "json", "--kubeconfig", kubeconfig(config))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(out).To(ContainSubstring("hostPath /srv of PersistentVolume pv-db"))
 	})
 })
