@@ -12,6 +12,7 @@
 // The status of policies, of which internal/ledger counts the pods:
 //
 //	feed.go          tells the ledger what changed
+//	volumes.go       tells it which claims lead to the file system of a node
 //	judge.go         the status of each policy
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
