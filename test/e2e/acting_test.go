@@ -147,6 +147,7 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: guarded}}}`, l.ns))
 		report := &v1alpha1.NodeIsolationReport{}
 		Expect(intruder.Get(ctx, client.ObjectKey{Name: nodes[0]}, report)).To(Succeed())
 		nonsense := lies(bystanders)
+		nonsense.Conditions = report.Status.Conditions // it calls itself ready, as the agent did
 		excess := report.DeepCopy()
 		excess.Status = nonsense
 		one := v1alpha1.NodeFinding{Kind: v1alpha1.Orphan, Message: "x", FirstSeen: metav1.Now()}
