@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,11 +41,11 @@ func Routed(e *envtest.Environment) { Flag("enable-aggregator-routing", "true")(
 // here, so the endpoint is written by hand. The API server must be [Routed].
 func (s *Server) RunManager(ctx context.Context, t testing.TB, as *rest.Config) (stop func()) {
 	t.Helper()
-	g := NewWithT(t)
+	g := gomega.NewWithT(t)
 	dir := t.TempDir()
 	bulkhead := filepath.Join(dir, "bulkhead")
 	output, err := exec.CommandContext(ctx, "go", "build", "-o", bulkhead, "github.com/bulkhead-dev/bulkhead").CombinedOutput()
-	g.Expect(err).NotTo(HaveOccurred(), string(output))
+	g.Expect(err).NotTo(gomega.HaveOccurred(), string(output))
 
 	port, health := freePort(t), freePort(t)
 	s.serveAt(ctx, t, reachable(t), port)
@@ -56,7 +56,7 @@ func (s *Server) RunManager(ctx context.Context, t testing.TB, as *rest.Config) 
 		fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", health))
 	c.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig(t, dir, as))
 	c.Stdout, c.Stderr = &log, &log
-	g.Expect(c.Start()).To(Succeed())
+	g.Expect(c.Start()).To(gomega.Succeed())
 	stop = sync.OnceFunc(func() {
 		if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("the manager ended early: %v", err)
@@ -78,7 +78,7 @@ func (s *Server) RunManager(ctx context.Context, t testing.TB, as *rest.Config) 
 			err = fmt.Errorf("the manager is not ready: %s", resp.Status)
 		}
 		return errors.Join(err, resp.Body.Close())
-	}).WithTimeout(time.Minute).Should(Succeed())
+	}).WithTimeout(time.Minute).Should(gomega.Succeed())
 	return stop
 }
 
@@ -120,7 +120,7 @@ func reachable(t testing.TB) net.IP {
 // serveAt writes what the controller manager would write of a ready pod behind the Service.
 func (s *Server) serveAt(ctx context.Context, t testing.TB, address net.IP, port int32) {
 	t.Helper()
-	g := NewWithT(t)
+	g := gomega.NewWithT(t)
 	g.Expect(s.Client.Create(ctx, &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: v1alpha1.WebhookServiceName + "-0", Namespace: v1alpha1.InstallNamespace,
@@ -136,7 +136,7 @@ func (s *Server) serveAt(ctx context.Context, t testing.TB, address net.IP, port
 			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
 			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: v1alpha1.InstallNamespace, Name: ManagerPod},
 		}},
-	})).To(Succeed())
+	})).To(gomega.Succeed())
 }
 
 // kubeconfig writes a configuration into a file.
