@@ -27,12 +27,20 @@ import (
 // helperEnv makes the test binary a process that does nothing, or that does what it names.
 const helperEnv = "AGENT_TEST_HELPER"
 
+func init() {
+	if os.Getenv(helperEnv) != "" {
+		runtime.LockOSThread() // main stays on the first thread, whose rights are the process's
+	}
+}
+
 func TestMain(m *testing.M) {
 	switch os.Getenv(helperEnv) {
 	case "":
 		os.Exit(m.Run())
 	case "confined":
 		confined()
+	case "report":
+		report()
 	case "thread":
 		// One thread goes elsewhere and stays there.
 		go func() {
@@ -181,7 +189,7 @@ func realWitness(t *testing.T) *witness {
 		t.Fatal(err)
 	}
 	for _, p := range w.Problems() {
-		if p.Reason != ReasonReadRefused {
+		if !p.Refused() {
 			t.Skipf("this machine does not let itself be looked at: %s", p.Message)
 		}
 	}
