@@ -174,15 +174,25 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 	}
 	defer func() { _ = p.Close() }() // nothing was written
 	follow = true
+	tooMany := false
 	err = p.Mounts(func(m procns.Mount) bool {
+		if len(c.MountIDs) == maxMountIDs {
+			tooMany = true
+			return false
+		}
 		c.MountIDs = append(c.MountIDs, m.ID)
 		follow = follow && !isRemote(m.FSType)
-		if mount := mountOf(&m); node.Has(mount.Device) || openings.Concerns(&mount) {
+		mount := mountOf(&m)
+		switch {
+		case !node.Has(mount.Device) && !openings.Concerns(&mount):
+		case len(c.Mounts) == maxMounts:
+			tooMany = true // the numbers of the others tell what of another container's leads here
+		default:
 			c.Mounts = append(c.Mounts, mount)
 		}
-		return len(c.MountIDs) < maxMountIDs && len(c.Mounts) < maxMounts
+		return true
 	})
-	if err == nil && (len(c.MountIDs) == maxMountIDs || len(c.Mounts) == maxMounts) {
+	if err == nil && tooMany {
 		err = fmt.Errorf("there are too many: more than %d, or than %d of file systems of the node", maxMountIDs, maxMounts)
 	}
 	if err != nil || !follow {

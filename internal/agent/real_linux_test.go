@@ -27,12 +27,20 @@ import (
 // helperEnv makes the test binary a process that does nothing, or that does what it names.
 const helperEnv = "AGENT_TEST_HELPER"
 
+func init() {
+	if os.Getenv(helperEnv) != "" {
+		runtime.LockOSThread() // main stays on the first thread, whose rights are the process's
+	}
+}
+
 func TestMain(m *testing.M) {
 	switch os.Getenv(helperEnv) {
 	case "":
 		os.Exit(m.Run())
 	case "confined":
 		confined()
+	case "report":
+		report()
 	case "thread":
 		// One thread goes elsewhere and stays there.
 		go func() {
@@ -142,27 +150,42 @@ func cgroupOf(t *testing.T, uid, id string) string {
 		if fields[2] != "cgroup2" && (fields[2] != "cgroup" || !strings.Contains(fields[3], "pids")) {
 			continue
 		}
-		top := filepath.Join(fields[1], "bulkhead-test-"+strconv.Itoa(os.Getpid()))
-		parts := []string{top, filepath.Join(top, "kubepods"), filepath.Join(top, "kubepods", "pod"+uid)}
-		parts = append(parts, filepath.Join(parts[2], id))
-		if err := os.MkdirAll(parts[3], 0o755); err != nil {
-			failed = errors.Join(failed, err)
-			continue
+		folder, err := cgroupBelow(t, fields[1], filepath.Join("kubepods", "pod"+uid, id))
+		if err == nil {
+			return folder
 		}
-		t.Cleanup(func() {
-			for _, dir := range slices.Backward(parts) {
-				// A cgroup that was just emptied is busy for a moment.
-				for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-					if err := unix.Rmdir(dir); !errors.Is(err, unix.EBUSY) {
-						break
-					}
-				}
-			}
-		})
-		return parts[3]
+		failed = errors.Join(failed, err)
 	}
 	t.Skipf("no hierarchy in which cgroups can be made: %v", failed)
 	return ""
+}
+
+// cgroupBelow makes a cgroup of that path, below one of the test's own in a hierarchy, until the test ends.
+func cgroupBelow(t *testing.T, hierarchy, path string) (folder string, err error) {
+	t.Helper()
+	folder = filepath.Join(hierarchy, "bulkhead-test-"+strconv.Itoa(os.Getpid()))
+	var made []string
+	for _, name := range append([]string{""}, strings.Split(path, "/")...) {
+		folder = filepath.Join(folder, name)
+		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		made = append(made, folder)
+	}
+	t.Cleanup(func() {
+		for _, dir := range slices.Backward(made) {
+			if below, _ := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs")); len(below) > 0 {
+				break // another cgroup of the test is there, and takes this one with it
+			}
+			// A cgroup that was just emptied is busy for a moment.
+			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+				if err := unix.Rmdir(dir); !errors.Is(err, unix.EBUSY) {
+					break
+				}
+			}
+		}
+	})
+	return folder, nil
 }
 
 // realWitness is a witness of this machine, for one pod.
@@ -181,7 +204,7 @@ func realWitness(t *testing.T) *witness {
 		t.Fatal(err)
 	}
 	for _, p := range w.Problems() {
-		if p.Reason != ReasonReadRefused {
+		if !p.Refused() {
 			t.Skipf("this machine does not let itself be looked at: %s", p.Message)
 		}
 	}

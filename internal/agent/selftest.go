@@ -21,14 +21,12 @@ type Problem struct {
 	Message string
 }
 
-// Reasons of problems.
+// Reasons of problems; refusal.go has those of being refused.
 const (
 	// ReasonNotNodePIDNamespace: /proc shows the processes of one container, not of the node.
 	ReasonNotNodePIDNamespace = "NotNodePIDNamespace"
 	// ReasonNamespacesUnknown: the node's own namespaces could not be established.
 	ReasonNamespacesUnknown = "NodeNamespacesUnknown"
-	// ReasonReadRefused: the kernel refuses to show other processes' namespaces.
-	ReasonReadRefused = "ReadRefused"
 	// ReasonMountsUnread: the node's own mounts could not be read, so that nothing can be told of those
 	// of containers.
 	ReasonMountsUnread = "NodeMountsUnread"
@@ -58,15 +56,13 @@ func (l *Looker) selfTest() []Problem {
 		problems = append(problems, Problem{ReasonNamespacesUnknown,
 			"everything is Unknown on " + strings.Join(axes, ", ") + ": " + isolation.Sanitize(first.Error(), 512)})
 	}
-	const remedy = ": run as uid 0 with the capability SYS_PTRACE; if it is, a security module " +
-		"refuses (AppArmor: set appArmorProfile Unconfined; SELinux: allow ptrace)"
 	switch {
 	case l.refusedAll && !l.readable:
-		problems = append(problems, Problem{ReasonReadRefused,
-			"the namespaces of other processes cannot be read" + remedy})
+		r := l.rights()
+		problems = append(problems, r.refusal("the namespaces of other processes cannot be read"))
 	case l.refusedInside:
-		problems = append(problems, Problem{ReasonReadRefused,
-			"the namespaces of some processes in containers cannot be read" + remedy})
+		r := l.rights()
+		problems = append(problems, r.refusal("the namespaces of some processes in containers cannot be read"))
 	}
 	return problems
 }

@@ -60,19 +60,55 @@ func TestLinksThatAreRefused(t *testing.T) {
 	}{
 		"none":                             {Looker{readable: true}, ""},
 		"that of the first process only":   {Looker{readable: true, refusedAll: true}, ""},
-		"of every process":                 {Looker{refusedAll: true}, "the namespaces of other processes cannot be read: run as uid 0 with the capability SYS_PTRACE"},
+		"of every process":                 {Looker{refusedAll: true}, "the namespaces of other processes cannot be read"},
 		"of a process in a container":      {Looker{readable: true, refusedAll: true, refusedInside: true}, "of some processes in containers"},
 		"there are no processes to ask of": {Looker{}, ""},
 	}
+	w := watch(t, proctest.New(t), nil)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			test.looker.node = established
+			test.looker.node, test.looker.fs = established, w.fs
 			problems := test.looker.selfTest()
 			switch {
 			case test.want == "" && len(problems) > 0:
 				t.Errorf("problems: %v", problems)
-			case test.want != "" && (len(problems) != 1 || problems[0].Reason != ReasonReadRefused || !strings.Contains(problems[0].Message, test.want)):
+			case test.want != "" && (len(problems) != 1 || !problems[0].Refused() || !strings.Contains(problems[0].Message, test.want)):
 				t.Errorf("problems %v do not say %q", problems, test.want)
+			}
+		})
+	}
+}
+
+func TestWhyAReaderIsRefused(t *testing.T) {
+	tests := map[string]struct {
+		has    rights
+		reason string
+		remedy string
+	}{
+		"its own rights could not be read":      {rights{}, ReasonReadRefused, "run as uid 0 with the capability SYS_PTRACE"},
+		"it has no capability":                  {rights{known: true, label: "a (enforce)"}, ReasonNoCapability, "capabilities: {add: [SYS_PTRACE]}"},
+		"it is in a user namespace":             {rights{known: true, capability: true, elsewhere: true}, ReasonUserNamespace, "leave hostUsers: false out"},
+		"AppArmor":                              {rights{known: true, capability: true, label: "cri-containerd.apparmor.d (enforce)"}, ReasonSecurityModule, "appArmorProfile: {type: Unconfined}"},
+		"AppArmor that only complains":          {rights{known: true, capability: true, label: "mine (complain)"}, ReasonSecurityModule, "Landlock"},
+		"AppArmor that does not confine it":     {rights{known: true, capability: true, label: "unconfined"}, ReasonSecurityModule, "Landlock"},
+		"SELinux":                               {rights{known: true, capability: true, label: "system_u:system_r:container_t:s0:c1,c2"}, ReasonSecurityModule, "seLinuxOptions: {type: spc_t}"},
+		"SELinux without categories":            {rights{known: true, capability: true, label: "system_u:system_r:container_t:s0"}, ReasonSecurityModule, "seLinuxOptions: {type: spc_t}"},
+		"SELinux without a policy":              {rights{known: true, capability: true, label: "kernel"}, ReasonSecurityModule, "Landlock"},
+		"neither, so something without a label": {rights{known: true, capability: true}, ReasonSecurityModule, "Landlock"},
+		"a label that is made to mislead":       {rights{known: true, capability: true, label: "\x1b[2J (enforce)"}, ReasonSecurityModule, "AppArmor holds it by the profile \\"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := test.has.refusal("what was asked")
+			same(t, p.Reason, test.reason)
+			same(t, p.Refused(), true)
+			for _, part := range []string{"what was asked", test.remedy} {
+				if !strings.Contains(p.Message, part) {
+					t.Errorf("%q does not say %q", p.Message, part)
+				}
+			}
+			if strings.Contains(p.Message, "\x1b") {
+				t.Errorf("a terminal would obey %q", p.Message)
 			}
 		})
 	}

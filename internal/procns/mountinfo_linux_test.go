@@ -135,6 +135,35 @@ func many() error {
 	return ready("")
 }
 
+// A table costs the memory of one line, however long it is: what is read of each mount is one string.
+func TestAVeryLongTableIsNotHeld(t *testing.T) {
+	const count = 20_000
+	line := mountLines(t)[0] + "\n"
+	dir := filepath.Join(t.TempDir(), "7")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "mountinfo"), []byte(strings.Repeat(line, count)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tree := openTree(t, filepath.Dir(dir))
+	p := openProcess(t, tree, 7)
+	read := 0
+	allocated := testing.AllocsPerRun(1, func() {
+		read = 0
+		if err := p.Mounts(func(Mount) bool { read++; return true }); err != nil {
+			t.Error(err)
+		}
+	})
+	equal(t, read, count)
+	if allocated > count+10 {
+		t.Errorf("%.0f allocations for %d mounts", allocated, count)
+	}
+	if len(tree.lines) > lineBuffer {
+		t.Errorf("%d bytes are kept for lines", len(tree.lines))
+	}
+}
+
 func BenchmarkMounts(b *testing.B) {
 	for _, count := range []int{30, 20000} {
 		b.Run(strconv.Itoa(count), func(b *testing.B) {

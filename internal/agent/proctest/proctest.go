@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package proctest makes trees of plain files that look like a node's /proc, for tests.
+// Package proctest makes, for tests, trees of plain files that look like a node's /proc, and what real
+// processes are to have there.
 package proctest
 
 import (

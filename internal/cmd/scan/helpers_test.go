@@ -80,9 +80,9 @@ type scannedContainer struct {
 	PIDs                         []int
 	Axes                         at
 	Findings                     []struct {
-		Kind, Axis, Policy, Message string
-		PID                         int
-		Evidence                    *struct {
+		Kind, Axis, Portal, Policy, Message string
+		PID                                 int
+		Evidence                            *struct {
 			TID             int
 			StartTime       uint64
 			Command         string

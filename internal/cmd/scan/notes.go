@@ -54,8 +54,13 @@ func problemFor(p *agent.Problem) string {
 	switch p.Reason {
 	case agent.ReasonNotNodePIDNamespace:
 		return "this /proc shows the processes of one container only: run the scan on the machine itself, or in a container that has the machine's (docker run --pid host)"
-	case agent.ReasonReadRefused:
+	case agent.ReasonNoCapability, agent.ReasonReadRefused:
 		return "the namespaces of other users' processes cannot be read: that takes root with the capability SYS_PTRACE, and that no security module (AppArmor, SELinux) refuses it"
+	case agent.ReasonUserNamespace:
+		return "the namespaces of other processes cannot be read from inside a user namespace: run the scan as root of the machine itself"
+	case agent.ReasonSecurityModule:
+		return "the namespaces of other processes cannot be read, though the scan has the capability SYS_PTRACE: a security module refuses it " +
+			"(AppArmor, SELinux, or a sandbox made with Landlock or BPF): run the scan from a shell that none of them confines"
 	}
 	return p.Message
 }

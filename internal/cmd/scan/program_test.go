@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/landlock-lsm/go-landlock/landlock"
+
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/exit"
 	"github.com/bulkhead-dev/bulkhead/internal/cmd/scan"
 )
@@ -17,9 +19,21 @@ import (
 // own: with another user, on a terminal, interrupted.
 const asProgram = "BULKHEAD_TEST_SCAN"
 
+// inSandbox is in its environment beside that where it is to confine itself first, by Landlock.
+const inSandbox = "BULKHEAD_TEST_SANDBOX"
+
+// noSandbox is how it ends if the kernel has no such thing.
+const noSandbox = 77
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv(inSandbox) != "" {
+		if err := landlock.V1.RestrictPaths(landlock.RODirs("/")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(noSandbox)
+		}
 	}
 	c := scan.Command()
 	c.SilenceErrors, c.SilenceUsage = true, true

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
 )
 
 // These tests make containers of this machine's kernel, as docker does: processes in namespaces of
@@ -203,4 +205,27 @@ func TestRealCgroupsOfEveryRuntime(t *testing.T) {
 		}
 		t.Errorf("process %d is not among %+v", unshared, s.Unshared)
 	})
+}
+
+func TestRealContainersWithVeryManyMounts(t *testing.T) {
+	whole, long := randomID(), randomID()
+	for id, hundreds := range map[string]int{whole: 200, long: 301} {
+		folder := cgroup(t, "docker/"+id)
+		proctest.InManyMounts(t, hundreds, "", func() {
+			startWith(t, folder, exec.Command("cat"), &syscall.SysProcAttr{Cloneflags: isolated &^ syscall.CLONE_NEWNS})
+		})
+	}
+	s, _ := scanJSON(t)
+	for id, name := range map[string]string{whole: "are read", long: "are unverified beyond what is read of anyone"} {
+		t.Run(name, func(t *testing.T) {
+			c := s.container(t, id)
+			want(t, "levels", c.levels(), "Container Pod Pod Pod Container Host Host Host")
+			for _, f := range c.Findings {
+				if id == whole || f.Kind != "Unverified" || !strings.Contains(f.Message, "there are too many") {
+					t.Errorf("finding: %+v", f)
+				}
+			}
+			want(t, "unverified", len(c.Findings) > 0, id == long)
+		})
+	}
 }

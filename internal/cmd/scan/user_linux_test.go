@@ -90,3 +90,23 @@ func TestAnOrdinaryUser(t *testing.T) {
 		wantContains(t, "standard error", o.errOut, "hides the processes of other users", "sudo bulkhead scan")
 	})
 }
+
+// A sandbox made with Landlock may not read about processes outside of it, whatever its capabilities.
+func TestRootInASandbox(t *testing.T) {
+	cgroup, id := dockerCgroup(t)
+	start(t, cgroup, isolated)
+	o := finished(t, program([]string{inSandbox + "=1"}, "-o", "json"))
+	if o.code == noSandbox {
+		t.Skipf("this kernel has no Landlock: %s", o.errOut)
+	}
+	want(t, "exit code", o.code, 0)
+	var s scanned
+	if err := json.Unmarshal([]byte(o.out), &s); err != nil {
+		t.Fatalf("%v\n%s%s", err, o.out, o.errOut)
+	}
+	c := s.container(t, id)
+	want(t, "levels", c.levels(), strings.TrimSpace(strings.Repeat("Unknown ", 8)))
+	wantContains(t, "the reason", c.Axes["network"].Reason, "permission denied")
+	wantContains(t, "standard error", o.errOut, "could not be read: ", "though the scan has the capability SYS_PTRACE",
+		"run the scan from a shell that none of them confines")
+}
