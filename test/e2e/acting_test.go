@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +39,8 @@ const (
 	// byEviction is how long it takes at most until what is wrong with a pod has it evicted: it is seen, has
 	// held for a minute, and is decided on.
 	byEviction = byALook + 75*time.Second
+	// evictionComponent lets the manager evict.
+	evictionComponent = "../../config/components/eviction"
 )
 
 var _ = Describe("A controller that evicts", Label("node"), Serial, Ordered, func() {
@@ -61,10 +62,7 @@ var _ = Describe("A controller that evicts", Label("node"), Serial, Ordered, fun
 		l.ns = k.namespace("acting", acting)
 		nodes = l.nodes()
 		Expect(len(nodes)).To(BeNumerically(">=", 2))
-		root, err := filepath.Abs("../..")
-		Expect(err).NotTo(HaveOccurred())
-		k.mustKubectl("apply", "--server-side", "-k", filepath.Join(root, "config", "components", "eviction"))
-		DeferCleanup(k.kubectl, "", "delete", "clusterrolebinding/bulkhead-eviction", "clusterrole/bulkhead-eviction")
+		k.mustKubectl("apply", "--server-side", "-k", evictionComponent) // it goes with the suite
 		k.policy(acting, `
   match: {namespaceSelector: {matchLabels: {tenancy: acting}}}
   isolation: {network: Pod}

@@ -67,6 +67,7 @@ func (c *cluster) down() {
 // close removes what the suite made on a cluster that stays.
 func (c *cluster) close() {
 	_, _ = c.kubectl("", "delete", "isolationpolicy", "tenants", "trial", "--ignore-not-found")
+	_, _ = c.kubectl("", "delete", "-k", evictionComponent, "--ignore-not-found")
 }
 
 // kubectl runs kubectl with the given standard input and returns all that it prints.

@@ -26,12 +26,8 @@ var accounts = map[string]map[string]string{
 	"bulkhead-manager": {
 		"update isolationpolicies/finalizers.bulkhead.dev": "asked for by an admission plugin, which logs nothing",
 
-		"get leases.coordination.k8s.io bulkhead-evictions in bulkhead-system":    "no policy evicts here",
-		"update leases.coordination.k8s.io bulkhead-evictions in bulkhead-system": "no policy evicts here",
-
-		"get namespaces":                                                     "only if a pod comes before the news of its namespace",
-		"get isolationpolicies.bulkhead.dev":                                 "only if what a policy was compiled to outlives it for a moment",
-		"patch events.events.k8s.io":                                         "only if something is told again within minutes",
+		"get namespaces":                     "only if a pod comes before the news of its namespace",
+		"get isolationpolicies.bulkhead.dev": "only if what a policy was compiled to outlives it for a moment",
 		"get validatingadmissionpolicies.admissionregistration.k8s.io":       "only if somebody hides one",
 		"get validatingadmissionpolicybindings.admissionregistration.k8s.io": "only if somebody hides one",
 	},
@@ -81,9 +77,9 @@ func judged(installed *rights.Roles, account string, unused map[string]string, e
 	return run.Judge()
 }
 
-// wholeSuite tells whether everything runs but the escapes: whoever picks a few specs does not see all that is used.
+// wholeSuite tells whether everything runs but escapes and faults: whoever picks a few specs does not see all that is used.
 func wholeSuite() bool {
 	suite, _ := GinkgoConfiguration()
 	picked := len(suite.FocusStrings) + len(suite.SkipStrings) + len(suite.FocusFiles) + len(suite.SkipFiles)
-	return picked == 0 && (suite.LabelFilter == "" || suite.LabelFilter == "!escapes")
+	return picked == 0 && (suite.LabelFilter == "" || suite.LabelFilter == "!escapes && !faults")
 }
