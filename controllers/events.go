@@ -29,8 +29,9 @@ const (
 	tellers = 8
 	// tellingTimeout is how long a round of events may take before what they are told of goes on without them.
 	tellingTimeout = 5 * time.Second
-	// maxUntold is how many events are kept that could not be written.
-	maxUntold = 1000
+	// maxUntold is how many events are kept that could not be written: more than the findings that fifty
+	// policies list.
+	maxUntold = 5000
 )
 
 // announcement is an event to be told.
@@ -71,8 +72,9 @@ func (a *announcement) event(now time.Time, instance string) *eventsv1.Event {
 
 // teller tells events.
 type teller interface {
-	// tell tells them, each once however often it is told to. It gives up in time: nothing waits for an event.
-	tell(ctx context.Context, all []announcement)
+	// tell tells them, each once however often it is told to. It gives up in time, for nothing waits for an
+	// event, and returns how many are still to be told: with the next ones, or with none.
+	tell(ctx context.Context, all []announcement) (left int)
 }
 
 // eventTeller writes events. What could not be written is tried again with the next ones.
@@ -89,42 +91,43 @@ func newEventTeller(c client.Client, clock clock.PassiveClock, instance string) 
 	return &eventTeller{client: c, clock: clock, instance: instance}
 }
 
-func (t *eventTeller) tell(ctx context.Context, all []announcement) {
+func (t *eventTeller) tell(ctx context.Context, all []announcement) (left int) {
 	t.mu.Lock()
 	all = append(t.untold, all...)
 	t.untold = nil
 	t.mu.Unlock()
 	if len(all) == 0 {
-		return
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, tellingTimeout)
 	defer cancel()
-	next := make(chan *announcement)
-	var failed []announcement
+	next := make(chan int)
+	failed := make([]bool, len(all))
 	var workers sync.WaitGroup
 	for range min(tellers, len(all)) {
 		workers.Go(func() {
-			for a := range next {
-				if !t.write(ctx, a) {
-					t.mu.Lock()
-					failed = append(failed, *a)
-					t.mu.Unlock()
-				}
+			for i := range next {
+				failed[i] = !t.write(ctx, &all[i])
 			}
 		})
 	}
 	for i := range all {
-		next <- &all[i]
+		next <- i
 	}
 	close(next)
 	workers.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.untold = append(t.untold, failed...)
+	for i := range all {
+		if failed[i] {
+			t.untold = append(t.untold, all[i])
+		}
+	}
 	if over := len(t.untold) - maxUntold; over > 0 {
 		log.FromContext(ctx).Info("Events could not be written, and are not kept any longer", "events", over)
 		t.untold = slices.Delete(t.untold, 0, over)
 	}
+	return len(t.untold)
 }
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create

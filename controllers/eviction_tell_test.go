@@ -109,8 +109,9 @@ func TestALeaderDoesNotTellThatAPodWasEvictedThatIsStillThere(t *testing.T) {
 // tellerFunc takes what is told.
 type tellerFunc func(*announcement)
 
-func (f tellerFunc) tell(_ context.Context, all []announcement) {
+func (f tellerFunc) tell(_ context.Context, all []announcement) int {
 	for i := range all {
 		f(&all[i])
 	}
+	return 0
 }

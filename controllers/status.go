@@ -117,7 +117,7 @@ func (r *statusReconciler) keepBooks(in *input) *ledger.Ledger {
 
 // writeAll tells what began and ended, and writes every policy's status. It is told first: what was told and
 // not written is told again under the same name, but nobody would know of what was written and not told.
-// again is set if one of them was written by somebody else meanwhile.
+// again is set if one of them was written by somebody else meanwhile, or if something is still to be told.
 func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *ledger.Ledger) (again bool, err error) {
 	telling := make([]*telling, len(j.verdicts))
 	var told []announcement
@@ -127,7 +127,7 @@ func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *le
 		telling[i] = announce(v, books, r.lost[uid], cmp.Or(r.turns[uid], v.policy.ResourceVersion))
 		told = append(told, telling[i].out...)
 	}
-	r.teller.tell(ctx, told)
+	again = r.teller.tell(ctx, told) > 0
 
 	lost, turns := make(map[types.UID]outOfSight), make(map[types.UID]string)
 	var errs []error

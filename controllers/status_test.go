@@ -39,10 +39,11 @@ func (w *refusingWriter) Update(context.Context, client.Object, ...client.SubRes
 // told keeps the reasons of events.
 type told []string
 
-func (t *told) tell(_ context.Context, all []announcement) {
+func (t *told) tell(_ context.Context, all []announcement) int {
 	for i := range all {
 		*t = append(*t, all[i].reason)
 	}
+	return 0
 }
 
 func TestWhatIsToldIsToldUnderTheSameNameUntilTheStatusIsWritten(t *testing.T) {
