@@ -89,7 +89,11 @@ func TestAttributionByCgroupPath(t *testing.T) {
 		"docker in docker":                     {"/docker/" + id + "/docker/" + otherID, Attribution{Container: id, Runtime: Docker}},
 		"podman, rootful":                      {"/machine.slice/libpod-" + id + ".scope/container", Attribution{Container: id, Runtime: Podman}},
 		"podman, rootless":                     {"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope", Attribution{Container: id, Runtime: Podman}},
-		"podman, pod":                          {"/machine.slice/libpod_pod_" + otherID + ".slice/libpod-" + id + ".scope", Attribution{PodUID: otherID, Container: id, Runtime: Podman}},
+		"podman, pod":                          {"/machine.slice/machine-libpod_pod_" + otherID + ".slice/libpod-" + id + ".scope/container", Attribution{PodUID: otherID, Container: id, Runtime: Podman}},
+		"podman, pod, rootless":                {"/user.slice/user-1000.slice/user@1000.service/user.slice/user-libpod_pod_" + otherID + ".slice/libpod-" + id + ".scope", Attribution{PodUID: otherID, Container: id, Runtime: Podman}},
+		"podman, pod, its watcher":             {"/machine.slice/machine-libpod_pod_" + otherID + ".slice/libpod-conmon-" + id + ".scope", Attribution{PodUID: otherID, Runtime: Podman}},
+		"podman, what only ends like a pod":    {"/machine.slice/mylibpod_pod_" + otherID + ".slice/x", Attribution{}},
+		"podman, in a service":                 {"/system.slice/web.service/libpod-payload-" + id, Attribution{Container: id, Runtime: Podman}},
 		"podman, pod, cgroupfs":                {"/libpod_parent/libpod_pod_" + otherID + "/libpod-" + id, Attribution{PodUID: otherID, Container: id, Runtime: Podman}},
 		"podman, its watcher":                  {"/machine.slice/libpod-conmon-" + id + ".scope", Attribution{}},
 		"lxc":                                  {"/lxc/web/system.slice/cron.service", Attribution{Container: "web", Runtime: LXC}},
@@ -186,7 +190,7 @@ func FuzzParsePath(f *testing.F) {
 		"/kubelet.slice/kubelet-kubepods-pod" + underlined + ".slice/cri-containerd-" + id + ".scope",
 		"/kubepods-pod" + underlined + ".slice:cri-containerd:" + id,
 		"/../../pod" + static + "/crio-" + id + ".scope", "/..", "/../", "//", "/lxc/\x1b[2J\n", "/machine-.scope",
-		"/libpod_pod_" + id + ".slice/libpod-" + otherID + ".scope",
+		"/machine-libpod_pod_" + id + ".slice/libpod-" + otherID + ".scope",
 	} {
 		f.Add(path)
 	}

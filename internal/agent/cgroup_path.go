@@ -13,7 +13,8 @@ import "strings"
 //	/system.slice/containerd.service/kubepods-pod<U_I_D>.slice:cri-containerd:<ID> drivers that do not agree
 //	/../../pod<UID>/<ID>, /../cri-containerd-<ID>.scope, /                         from a private cgroup namespace
 //	/docker/<ID>, /system.slice/docker-<ID>.scope, /machine.slice/libpod-<ID>.scope
-//	/machine.slice/libpod_pod_<POD>.slice/libpod-<ID>.scope
+//	/machine.slice/machine-libpod_pod_<POD>.slice/libpod-<ID>.scope/container
+//	/system.slice/web.service/libpod-payload-<ID>                                  podman in a service (Quadlet)
 //	/lxc/<NAME>, /lxc.payload.<NAME>, /machine.slice/machine-<NAME>.scope
 //
 // The first pod in a path wins: a container can make cgroups below its own that look like another
@@ -122,7 +123,7 @@ func canonicalUID(name string) (uid string, wellFormed bool) {
 // runtimes are known by the prefix that they give to a container's scope.
 var runtimes = map[string]Runtime{
 	"": "", "cri-containerd": Containerd, "containerd": Containerd, "nerdctl": Containerd,
-	"crio": CRIO, "docker": Docker, "libpod": Podman,
+	"crio": CRIO, "docker": Docker, "libpod": Podman, "libpod-payload": Podman,
 }
 
 // containerSegment recognises "<prefix>-<ID>.scope", with or without prefix and ".scope". The
@@ -149,10 +150,8 @@ func (a *Attribution) outsideKubernetes(previous, segment, rest string) {
 		}
 		return
 	}
-	if pod, ok := strings.CutPrefix(segment, "libpod_pod_"); ok {
-		if pod = strings.TrimSuffix(pod, ".slice"); len(pod) == idLength && isHex(pod) {
-			a.PodUID, a.Runtime = pod, Podman
-		}
+	if pod, ok := podmanPod(segment); ok {
+		a.PodUID, a.Runtime = pod, Podman
 		return
 	}
 	name, runtime := lxcName(previous, segment), LXC
@@ -162,6 +161,14 @@ func (a *Attribution) outsideKubernetes(previous, segment, rest string) {
 	if name != "" && next != "supervisor" {
 		a.Container, a.Runtime = name, runtime
 	}
+}
+
+// podmanPod recognises "<slice>-libpod_pod_<ID>.slice", as a slice within another is named, and the name alone,
+// as the cgroupfs driver gives it.
+func podmanPod(segment string) (id string, ok bool) {
+	slice, id, found := strings.Cut(segment, "libpod_pod_")
+	id = strings.TrimSuffix(id, ".slice")
+	return id, found && (slice == "" || slice[len(slice)-1] == '-') && len(id) == idLength && isHex(id)
 }
 
 // lxcName is the name of an LXC container. lxc.monitor.<NAME> is its monitor, outside of it.

@@ -94,6 +94,9 @@ func (p *podGroup) describe(g *group, x *index, look *isolation.ContainerLook) {
 // findSandbox finds the container that holds the pod's namespaces. No status names it. It is the
 // one with a single process that is older than all of the pod's others.
 //
+// A pod of podman has none that counts: its infra container holds namespaces that may be older than it, as the
+// user namespace that all containers of a user share where podman runs without root, and podman lists it.
+//
 // Without a status to exclude the pod's real containers that alone could be one of these, where
 // the runtime needs no sandbox: CRI-O has one only where it holds a pid namespace for the others.
 func (p *podGroup) findSandbox(x *index) *group {
@@ -103,7 +106,7 @@ func (p *podGroup) findSandbox(x *index) *group {
 			oldest = g
 		}
 	}
-	if len(oldest.processes) != 1 || oldest.at.Container == strayID(oldest.at.PodUID) {
+	if !oldest.at.Kubernetes || len(oldest.processes) != 1 || oldest.at.Container == strayID(oldest.at.PodUID) {
 		return nil
 	}
 	if p.pod != nil {

@@ -54,7 +54,7 @@ func inspected(t *testing.T, o isolation.Observation) bool {
 
 // A process with the node's mounts in a namespace of its own is all that a container must not be.
 func TestARealContainerIsLookedAtClosely(t *testing.T) {
-	cgroup := cgroupOf(t, uid, proctest.ID("a"))
+	cgroup := cgroupOf(t, proctest.ID("a"))
 	dir, err := os.Open("/usr")
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func TestARealContainerWithVeryManyMounts(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			cgroup := cgroupOf(t, uid, proctest.ID("a"))
+			cgroup := cgroupOf(t, proctest.ID("a"))
 			proctest.InManyMounts(t, test.hundreds, test.of, func() { helper(t, "sleep", own&^unix.CLONE_NEWNS, cgroup) })
 			w := realWitness(t)
 			w.Looker = NewLooker(w.fs, pods{granted()}, LookerOptions{Inspect: time.Second})

@@ -135,7 +135,7 @@ func inPIDNamespaceOf(t *testing.T, pid int) int {
 
 // cgroupOf makes the cgroup of a container of a pod, below one of the test's own, in the first
 // hierarchy that will do.
-func cgroupOf(t *testing.T, uid, id string) string {
+func cgroupOf(t *testing.T, id string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make cgroups")
@@ -239,7 +239,7 @@ func names(findings map[string]*isolation.Finding) []string {
 }
 
 func TestARealContainer(t *testing.T) {
-	cgroup := cgroupOf(t, uid, proctest.ID("a"))
+	cgroup := cgroupOf(t, proctest.ID("a"))
 	first := helper(t, "sleep", own, cgroup)
 	w := realWitness(t)
 	pids, findings := ofWeb(w.settled())

@@ -122,7 +122,7 @@ func reportOf(t *testing.T, lack string, flags uintptr, cgroup string) *v1alpha1
 
 // Whatever the agent lacks, it says so, tells the remedy, and calls nothing isolated.
 func TestAnAgentThatIsRefused(t *testing.T) {
-	helper(t, "sleep", own, cgroupOf(t, uid, proctest.ID("a")))
+	helper(t, "sleep", own, cgroupOf(t, proctest.ID("a")))
 	whole := reportOf(t, "nothing", 0, "")
 	if degraded := meta.FindStatusCondition(whole.Conditions, v1alpha1.ConditionDegraded); degraded.Status != metav1.ConditionFalse {
 		t.Skipf("this machine does not let itself be looked at: %s", degraded.Message)

@@ -18,7 +18,7 @@ var runtimesPaths = []struct{ what, cgroup, runtime, pod string }{
 	{"docker on cgroup v1", "3:pids:/docker/ID\n1:name=systemd:/\n0::/system.slice/docker.service", "docker", ""},
 	{"podman", "0::/machine.slice/libpod-ID.scope/container", "podman", ""},
 	{"podman without root", "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container", "podman", ""},
-	{"a pod of podman", "0::/machine.slice/libpod_pod_ID.slice/libpod-ID.scope", "podman", "ID"},
+	{"a pod of podman", "0::/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope/container", "podman", "ID"},
 	{"containerd by nerdctl", "0::/system.slice/nerdctl-ID.scope", "containerd", ""},
 	{"LXC", "0::/lxc.payload.NAME/system.slice/cron.service", "lxc", ""},
 	{"LXC before version 4", "0::/lxc/NAME", "lxc", ""},
@@ -124,5 +124,27 @@ func TestSaysSoIfThereAreNoContainers(t *testing.T) {
 	s, _ := scanJSON(t, "--proc", tree.Root)
 	if s.Containers == nil {
 		t.Error("containers is null in JSON, want an empty list")
+	}
+}
+
+func TestMachinesOfEveryRuntime(t *testing.T) {
+	t.Parallel()
+	for _, m := range proctest.Machines(t) {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			s, o := scanJSON(t, "--proc", m.Tree.Root, "--sandboxes")
+			want(t, "exit code", o.code, 0)
+			want(t, "containers", len(s.Containers), len(m.Containers))
+			for _, c := range m.Containers {
+				got := s.container(t, c.ID)
+				want(t, "runtime of "+c.ID, got.Runtime, c.Runtime)
+				want(t, "sandbox "+c.ID, got.Sandbox, c.Sandbox)
+				want(t, "findings of "+c.ID, got.kinds(), "")
+				want(t, "processes of "+c.ID, fmt.Sprint(got.PIDs), fmt.Sprint(c.PIDs))
+				if (got.Pod == nil) != (c.Pod == "") || got.Pod != nil && got.Pod.UID != c.Pod {
+					t.Errorf("pod of %s: %+v, want %q", c.ID, got.Pod, c.Pod)
+				}
+			}
+		})
 	}
 }
