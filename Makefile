@@ -57,7 +57,7 @@ test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd.
 	@assets=$$($(CLUSTER) assets) && \
 	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/... ./test/rights
 	go -C test/prometheus test ./...
-	go test ./internal/vap ./internal/admission ./internal/ledger # all of their cases: some would take minutes with the race detector
+	go test ./internal/vap ./internal/admission ./internal/ledger ./internal/agent # all of their cases: some would take minutes with the race detector
 
 .PHONY: test-browser
 test-browser: ## The HTML report in a real browser, light and dark; screenshots in $(BIN)/report. Needs Chromium, no root.

@@ -118,6 +118,9 @@ func (l *Looker) begin(x *index) {
 	l.node = l.fs.NodeNamespaces()
 	l.nodeSets = nodeSets(&l.node)
 	l.attributor = newAttributor(l.cgroupsOf(1), x.self(l.opts.SelfNamespace, l.opts.SelfName))
+	if cap(l.records) > 4*len(l.records)+1024 {
+		l.records = nil // what a crowd took that is no more is given back
+	}
 	l.records = l.records[:0]
 	l.refusedAll, l.refusedInside, l.readable = false, false, false
 	l.sweep.begin(max(0, l.opts.Threads))

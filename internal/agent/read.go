@@ -42,6 +42,9 @@ func (l *Looker) gather(pid int, outside bool) {
 	if !l.rest(p, &r, candidate) {
 		return
 	}
+	if r.by.nobody() && l.onlyNodes(&r.Process) {
+		return // it owns nothing that is not the node's anyway, and there can be very many
+	}
 	l.records = append(l.records, r)
 	if !l.contained(&r) {
 		return
@@ -59,6 +62,16 @@ func (l *Looker) contained(r *record) bool { return !r.by.nobody() || l.elsewher
 func (l *Looker) elsewhere(p *isolation.Process) bool {
 	ns, node := p.Namespaces[isolation.PID], &l.nodeSets[isolation.PID]
 	return ns.Reason == "" && len(node.IDs) > 0 && !isNodes(node, ns.ID)
+}
+
+// onlyNodes tells whether a process is known to be in no other namespaces than the node's.
+func (l *Looker) onlyNodes(p *isolation.Process) bool {
+	for a := range p.Namespaces {
+		if ns := &p.Namespaces[a]; ns.Reason != "" || !isNodes(&l.nodeSets[a], ns.ID) {
+			return false
+		}
+	}
+	return true
 }
 
 // rest reads stat, and if the process is a candidate its other links. It says false if the process

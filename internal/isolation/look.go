@@ -17,7 +17,8 @@ type Look struct {
 	// Containers are all containers with their processes, sandboxes included.
 	Containers []ContainerLook
 	// Outside are processes of the node that are in no container. They are many, and are needed
-	// only where a namespace cannot be explained without them; see [ErrUnexplained].
+	// only where a namespace cannot be explained without them; see [ErrUnexplained]. Those in no
+	// other namespaces than the node's explain nothing, and may be left out.
 	Outside []Process
 	// OutsideRead is set if Outside was read.
 	OutsideRead bool

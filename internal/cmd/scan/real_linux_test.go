@@ -77,13 +77,22 @@ func startUnshared(t *testing.T, cgroup string, uid uint32) int {
 	t.Helper()
 	pid := startWith(t, cgroup, exec.Command("unshare", "--user", "--map-root-user", "--net", "--uts", "--ipc", "--mount", "cat"),
 		&syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: uid, Gid: uid}})
+	if !becomesCat(t, pid) {
+		t.Skip("this kernel lets no ordinary user make user namespaces")
+	}
+	return pid
+}
+
+// becomesCat waits until a process that prepares itself is cat; false if it ended before.
+func becomesCat(t *testing.T, pid int) bool {
+	t.Helper()
 	for {
 		name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 		switch {
 		case err != nil:
 			t.Fatal(err)
 		case string(name) == "cat\n":
-			return pid
+			return true
 		}
 		time.Sleep(time.Millisecond) // it has not got there yet
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -91,7 +100,7 @@ func startUnshared(t *testing.T, cgroup string, uid uint32) int {
 			t.Fatal(err)
 		}
 		if _, state, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(state, "Z") {
-			t.Skip("this kernel lets no ordinary user make user namespaces")
+			return false
 		}
 	}
 }
@@ -228,4 +237,27 @@ func TestRealContainersWithVeryManyMounts(t *testing.T) {
 			want(t, "unverified", len(c.Findings) > 0, id == long)
 		})
 	}
+}
+
+// Who enters a container from outside, as a CNI plugin or somebody with nsenter does, is told as information: nobody promised
+// anything about it, and it is no finding of the container either.
+func TestARealProcessOfTheMachineInAContainersNetwork(t *testing.T) {
+	folder, id := dockerCgroup(t)
+	first := start(t, folder, isolated)
+	entered := startWith(t, "", exec.Command("nsenter", "--net=/proc/"+strconv.Itoa(first)+"/ns/net", "cat"), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL})
+	if !becomesCat(t, entered) {
+		t.Skip("nsenter may not enter a network namespace here")
+	}
+	s, _ := scanJSON(t)
+	c := s.container(t, id)
+	want(t, "level of the container", c.Axes["network"].Level, "Pod")
+	want(t, "findings of the container", c.kinds(), "")
+	for _, u := range s.Unshared {
+		if slices.Contains(u.PIDs, entered) {
+			want(t, "levels", u.Axes.levels(), "Host Foreign Host Host Host Host Host Host")
+			want(t, "inode", u.Axes["network"].Inode, c.Axes["network"].Inode)
+			return
+		}
+	}
+	t.Errorf("process %d is not among %+v", entered, s.Unshared)
 }
