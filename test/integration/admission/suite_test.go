@@ -7,7 +7,6 @@ package admission
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -104,7 +103,7 @@ func startManager(ctx context.Context, name string, ending <-chan struct{}) repl
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "manager"}}},
 	}
 	Expect(admin.Create(ctx, pod)).To(Succeed())
-	port, healthPort := freePort(), freePort()
+	port, healthPort := int(apiserver.FreePort(GinkgoT())), apiserver.FreePort(GinkgoT())
 	r := replica{
 		name: name, uid: pod.UID,
 		webhook: fmt.Sprintf("localhost:%d", port), health: fmt.Sprintf("localhost:%d", healthPort),
@@ -132,17 +131,11 @@ func startManager(ctx context.Context, name string, ending <-chan struct{}) repl
 	go func() { done <- mgr.Start(ctx) }()
 	DeferCleanup(func() {
 		cancel()
-		Eventually(done).Should(Receive(BeNil()))
+		var err error
+		Eventually(done).Should(Receive(&err))
+		Expect(err).NotTo(HaveOccurred())
 	})
 	return r
-}
-
-func freePort() int {
-	GinkgoHelper()
-	l, err := net.Listen("tcp", "localhost:0")
-	Expect(err).NotTo(HaveOccurred())
-	Expect(l.Close()).To(Succeed())
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // ready asks the replica's readiness check.
