@@ -81,6 +81,7 @@ var _ = Describe("A policy that matches no pod", func() {
 		}
 		zeros := map[string]any{
 			"matched": int64(0), "exempt": int64(0), "breached": int64(0), "violating": int64(0), "unverified": int64(0), "compliant": int64(0),
+			"notApplicable": int64(0),
 		}
 		Eventually(shown).WithTimeout(soon).Should(Equal(zeros))
 		pod := &corev1.Pod{

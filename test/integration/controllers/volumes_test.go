@@ -5,6 +5,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -111,24 +112,30 @@ var _ = Describe("PersistentVolumes that show a part of their node", func() {
 		a.sees(ctx, at(isolated, pod, without))
 		becomes(ctx, aVolume(ctx, corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: "/srv"}}), corev1.VolumeBound, namespace, "data")
 
-		Expect(server.Install(ctx, "rbac/manager/role.yaml")).To(Succeed())
-		mayReadVolumes := func(may bool) {
+		Expect(server.Install(ctx, "rbac/manager")).To(Succeed())
+		granted := &rbacv1.ClusterRole{}
+		Expect(cluster.Get(ctx, client.ObjectKey{Name: "bulkhead-manager"}, granted)).To(Succeed())
+		mayReadVolumes := func(ctx context.Context, may bool) {
 			GinkgoHelper()
 			role := &rbacv1.ClusterRole{}
-			Expect(cluster.Get(ctx, client.ObjectKey{Name: "bulkhead-manager"}, role)).To(Succeed())
-			role.Rules[0].Resources = []string{"pods", "namespaces", "nodes"}
-			if may {
-				role.Rules[0].Resources = append(role.Rules[0].Resources, "persistentvolumes")
+			Expect(cluster.Get(ctx, client.ObjectKeyFromObject(granted), role)).To(Succeed())
+			role.Rules = granted.DeepCopy().Rules
+			for i := range role.Rules {
+				if r := &role.Rules[i]; !may {
+					r.Resources = slices.DeleteFunc(r.Resources, func(r string) bool { return r == "persistentvolumes" })
+				}
 			}
 			Expect(cluster.Update(ctx, role)).To(Succeed())
 		}
-		mayReadVolumes(false)
+		// For the other specs; as it was, so that it can be applied again.
+		DeferCleanup(mayReadVolumes, true)
+		mayReadVolumes(ctx, false)
 		startWith(server.AsManager(), controllers.Options{}, nil)
 		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(SatisfyAll(
 			counts(v1alpha1.PodCounts{Matched: 2, Unverified: 1, Compliant: 1}),
 			HaveField("Findings", ConsistOf(SatisfyAll(HaveField("Kind", v1alpha1.Unverified), HaveField("Pod", "web"),
 				HaveField("Message", SatisfyAll(ContainSubstring(`whether its claim "data" leads to the node`), ContainSubstring("forbidden"))))))))
-		mayReadVolumes(true)
+		mayReadVolumes(ctx, true)
 		Eventually(statusOf(ctx, p)).WithTimeout(2 * soon).Should(counts(v1alpha1.PodCounts{Matched: 2, Violating: 1, Compliant: 1}))
 	})
 })
