@@ -18,6 +18,7 @@
 //	status.go        writes policies' status
 //	books.go         the books, as others may read them
 //	announce.go      what began and what ended, as events
+//	events.go        writes events, each once whoever leads
 //
 // The reports that viewers of policies read, of which internal/policyreport makes the content:
 //
