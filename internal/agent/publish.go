@@ -50,6 +50,10 @@ func newPublisher(config *rest.Config, nodeName string, leases coordinationclien
 		return nil, fmt.Errorf("make the kinds of %s known: %w", v1alpha1.GroupVersion, err)
 	}
 	config = rest.CopyConfig(config)
+	if config.UserAgent == "" {
+		// As the clients of Kubernetes' own kinds do; this one would be nobody in the API server's logs.
+		config.UserAgent = rest.DefaultKubernetesUserAgent()
+	}
 	config.APIPath, config.GroupVersion = "/apis", &v1alpha1.GroupVersion
 	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()

@@ -28,8 +28,10 @@ var accounts = map[string]map[string]string{
 
 		"get namespaces":                     "only if a pod comes before the news of its namespace",
 		"get isolationpolicies.bulkhead.dev": "only if what a policy was compiled to outlives it for a moment",
-		"get validatingadmissionpolicies.admissionregistration.k8s.io":       "only if somebody hides one",
-		"get validatingadmissionpolicybindings.admissionregistration.k8s.io": "only if somebody hides one",
+		"get validatingadmissionpolicies.admissionregistration.k8s.io":          "only if somebody hides one",
+		"delete validatingadmissionpolicies.admissionregistration.k8s.io":       "only once a policy has had another engine for ten seconds; of one that is deleted the garbage collector takes it",
+		"delete validatingadmissionpolicybindings.admissionregistration.k8s.io": "as above",
+		"get validatingadmissionpolicybindings.admissionregistration.k8s.io":    "only if somebody hides one",
 	},
 	"bulkhead-agent": nil,
 }
