@@ -7,6 +7,11 @@ BIN     := bin
 CLUSTER := $(BIN)/cluster
 TOOL    := go tool -modfile=hack/tools/go.mod
 PRODUCT := ./api/... ./config/... ./controllers/... ./internal/...
+# Integration tests. The long ones wait more than they work, so several of their specs run at a time, each
+# process with an API server of its own.
+LONG    := ./test/integration/agent ./test/integration/controllers
+SHORT   := $(filter-out $(LONG),$(wildcard ./test/integration/*))
+GINKGO  := go run github.com/onsi/ginkgo/v2/ginkgo --procs 4 --keep-going --no-color
 # How long fuzzing and benchmarks run per target.
 FUZZTIME ?= 30s
 
@@ -55,7 +60,9 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 .PHONY: test
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
-	KUBEBUILDER_ASSETS="$$assets" go test -race $(PRODUCT) ./test/integration/... ./test/bench/... ./test/rights
+	export KUBEBUILDER_ASSETS="$$assets" && \
+	go test -race $(PRODUCT) $(SHORT) ./test/bench/... ./test/rights && \
+	$(GINKGO) --race $(LONG)
 	go -C test/prometheus test ./...
 	go test ./internal/vap ./internal/admission ./internal/ledger ./internal/agent # all of their cases: some would take minutes with the race detector
 
@@ -79,9 +86,10 @@ test-skew: $(CLUSTER) ## Integration tests and conformance, with every API serve
 	@for kubernetes in $(SKEW); do \
 		assets=$$($(CLUSTER) assets --kubernetes $$kubernetes) || exit; \
 		echo "=== Kubernetes $$kubernetes: integration tests"; \
-		KUBEBUILDER_ASSETS="$$assets" go test -count 1 ./test/integration/... || exit; \
+		export KUBEBUILDER_ASSETS="$$assets"; \
+		go test -count 1 $(SHORT) && $(GINKGO) $(LONG) || exit; \
 		echo "=== Kubernetes $$kubernetes: conformance"; \
-		KUBEBUILDER_ASSETS="$$assets" go -C test/conformance test -count 1 -timeout 30m || exit; \
+		go -C test/conformance test -count 1 -timeout 30m || exit; \
 	done
 
 .PHONY: e2e

@@ -26,7 +26,7 @@ import (
 type options struct {
 	// parts are the sizes: the largest cluster divided by each.
 	parts []int
-	// idle is how long nothing happens.
+	// idle is how long nothing happens; 0 if that is not measured.
 	idle time.Duration
 	// out is the folder of the results.
 	out string
@@ -77,8 +77,8 @@ func fromEnvironment(get func(string) string) (*options, error) {
 	}
 	if v := get("IDLE"); v != "" {
 		d, err := time.ParseDuration(v)
-		if err != nil || d <= 0 {
-			return nil, fmt.Errorf("IDLE=%q: it is how long nothing happens, such as 60s", v)
+		if err != nil || d < 0 {
+			return nil, fmt.Errorf("IDLE=%q: it is how long nothing happens, such as 60s; 0 to leave that out", v)
 		}
 		o.idle = d
 	}

@@ -5,12 +5,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"gonum.org/v1/plot"
@@ -28,6 +30,11 @@ const (
 	targetPodChange  = 1.0
 )
 
+// mostDearer is how many times as much a pod may cost in the largest cluster as in the smallest. What a
+// start costs in any cluster makes the pods of a small one dearer; the garbage collector works harder
+// for those of a large one.
+const mostDearer = 1.5
+
 // result is what a run found.
 type result struct {
 	Machine process.Machine
@@ -42,19 +49,48 @@ func (r *result) write(out io.Writer, dir string) error {
 	fmt.Fprintln(t, "PODS\tNODES\tPOLICIES\tSTART\tCPU\tCPU/POD\tPOLICY EDIT\tPOD CHANGE\tWORST\tPEAK\tPEAK/POD\tIDLE WRITES\tIDLE CPU")
 	for i := range r.Sizes {
 		m := &r.Sizes[i]
-		fmt.Fprintf(t, "%d\t%d\t%d\t%.1f s\t%.1f s\t%.0f µs\t%.2f s\t%.2f s\t%.2f s\t%d MiB\t%.1f KiB\t%d\t%.1f%%\n", m.Pods, m.Nodes, m.Policies,
-			m.Start, m.StartCPU, 1e6*m.StartCPU/float64(m.Pods), m.PolicyEdit, m.PodChange, m.PodChangeWorst,
-			m.Memory.Peak>>20, float64(m.Memory.Peak)/1024/float64(m.Pods), m.IdleWrites, 100*m.IdleCPU)
+		fmt.Fprintf(t, "%d\t%d\t%d\t%.1f s\t%.1f s\t%.0f µs\t%.2f s\t%.2f s\t%.2f s\t%d MiB\t%.1f KiB\t%s\n", m.Pods, m.Nodes, m.Policies,
+			m.Start, m.StartCPU, 1e6*m.cpuPerPod(), m.PolicyEdit, m.PodChange, m.PodChangeWorst,
+			m.Memory.Peak>>20, float64(m.Memory.Peak)/1024/float64(m.Pods), m.idleColumns())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	r.printTargets(out)
+	costs := r.compare(out)
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "bench-scale.json"), append(b, '\n'), 0o600), r.plot(filepath.Join(dir, "bench-scale.png")))
+	return errors.Join(costs, os.WriteFile(filepath.Join(dir, "bench-scale.json"), append(b, '\n'), 0o600), r.plot(filepath.Join(dir, "bench-scale.png")))
+}
+
+// cpuPerPod is the processor time of the start in seconds, for each pod.
+func (m *measurement) cpuPerPod() float64 { return m.StartCPU / float64(m.Pods) }
+
+func (m *measurement) idleColumns() string {
+	if m.Idle == 0 {
+		return "–\t–"
+	}
+	return fmt.Sprintf("%d\t%.1f%%", m.IdleWrites, 100*m.IdleCPU)
+}
+
+// compare says what a pod costs in the smallest cluster and in the largest that were measured. That one is
+// no dearer is the one figure which does not depend on the machine, so it is an error if it is: then the
+// cost grows faster than the cluster.
+func (r *result) compare(out io.Writer) error {
+	byPods := func(a, b measurement) int { return cmp.Compare(a.Pods, b.Pods) }
+	small, large := slices.MinFunc(r.Sizes, byPods), slices.MaxFunc(r.Sizes, byPods)
+	if small.Pods == large.Pods {
+		return nil
+	}
+	told := fmt.Sprintf("a pod costs %.0f µs of processor time among %d pods, and %.0f µs among %d",
+		1e6*small.cpuPerPod(), small.Pods, 1e6*large.cpuPerPod(), large.Pods)
+	if large.cpuPerPod() > mostDearer*small.cpuPerPod() {
+		return fmt.Errorf("%s: more than %g times as much", told, mostDearer)
+	}
+	fmt.Fprintf(out, "\n%s\n", told)
+	return nil
 }
 
 // printTargets says which targets are met by the largest cluster, if it was measured. It is no test:
@@ -77,7 +113,9 @@ func (r *result) printTargets(out io.Writer) {
 		say(m.Start <= targetStart, "true %.0f s after the start: %.1f s", targetStart, m.Start)
 		say(m.PolicyEdit <= targetPolicyEdit, "true %.0f s after a policy's edit: %.2f s", targetPolicyEdit, m.PolicyEdit)
 		say(m.PodChangeWorst <= targetPodChange, "true %.0f s after a pod's change: %.2f s at worst", targetPodChange, m.PodChangeWorst)
-		say(m.IdleWrites == 0, "no write without a change: %d", m.IdleWrites)
+		if m.Idle > 0 {
+			say(m.IdleWrites == 0, "no write without a change: %d in %.0f s", m.IdleWrites, m.Idle)
+		}
 	}
 }
 

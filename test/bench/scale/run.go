@@ -37,8 +37,9 @@ type measurement struct {
 	Start, PolicyEdit, PodChange, PodChangeWorst float64
 	// StartCPU is the processor time of the start in seconds.
 	StartCPU float64
-	// IdleWrites is what was written while nothing happened, Leases aside; IdleCPU is the share of one
-	// processor that the manager took.
+	// Idle is how many seconds nothing happened; 0 if that was left out. IdleWrites is what was written
+	// meanwhile, Leases aside; IdleCPU is the share of one processor that the manager took.
+	Idle       float64
 	IdleWrites int
 	IdleCPU    float64
 	// Memory of the manager at the end.
@@ -121,10 +122,12 @@ func (c *cluster) measure(ctx context.Context, m *measurement, p *process.Proces
 		return err
 	}
 	progress("true %.2f s after a pod's change, at worst %.2f s", m.PodChange, m.PodChangeWorst)
-	if err := c.stayIdle(ctx, m, p, idle); err != nil {
-		return err
+	if idle > 0 {
+		if err := c.stayIdle(ctx, m, p, idle); err != nil {
+			return err
+		}
+		progress("%d writes in %s without a change, %.1f%% of a processor", m.IdleWrites, idle, 100*m.IdleCPU)
 	}
-	progress("%d writes in %s without a change, %.1f%% of a processor", m.IdleWrites, idle, 100*m.IdleCPU)
 	select {
 	case err := <-c.failed:
 		return err
@@ -281,7 +284,7 @@ func (c *cluster) stayIdle(ctx context.Context, m *measurement, p *process.Proce
 	if err != nil {
 		return err
 	}
-	m.IdleWrites, m.IdleCPU = after-before, (now-cpu).Seconds()/idle.Seconds()
+	m.Idle, m.IdleWrites, m.IdleCPU = idle.Seconds(), after-before, (now-cpu).Seconds()/idle.Seconds()
 	return nil
 }
 
