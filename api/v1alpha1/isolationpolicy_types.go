@@ -268,7 +268,8 @@ type PodCounts struct {
 	Compliant int32 `json:"compliant"`
 }
 
-// NodeCounts counts nodes that have matched pods.
+// NodeCounts counts nodes that have matched pods. Those that run Windows, where no agent can look, are not
+// among them: their pods are notApplicable.
 type NodeCounts struct {
 	// reporting: the node's agent is alive and its report is ready.
 	Reporting int32 `json:"reporting"`

@@ -141,13 +141,15 @@ func (p *policy) exemptions(now time.Time) []v1alpha1.ExemptionStatus {
 	return out
 }
 
-// countNodes counts each node on which one of the pods is.
+// countNodes counts each node on which one of the pods is, and an agent could be.
 func (p *policy) countNodes() v1alpha1.NodeCounts {
 	var n v1alpha1.NodeCounts
 	for node := range p.nodes {
-		if node.reports() {
+		switch node.agent {
+		case AgentReporting:
 			n.Reporting++
-		} else {
+		case AgentNotApplicable:
+		default:
 			n.Stale++
 		}
 	}

@@ -34,6 +34,7 @@ func TestPodsThatNoAgentCanSeeAreToldApartAndDoNotPass(t *testing.T) {
 	s.Pods[3].Spec.NodeName, s.Pods[3].Spec.OS = "other", &corev1.PodOS{Name: corev1.Windows}
 	standing := s.Ledger(ledgertest.Now, p).Standing(p.UID)
 	g.Expect(standing.Pods).To(Equal(v1alpha1.PodCounts{Matched: 4, Unverified: 3, NotApplicable: 3, Compliant: 1}))
+	g.Expect(standing.Nodes).To(Equal(v1alpha1.NodeCounts{Reporting: 1, Stale: 1}), "no agent is missed on the node that runs Windows; one is on the other")
 	g.Expect(standing.Verified).To(SatisfyAll(
 		HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonNotApplicable),
 		HaveField("Message", SatisfyAll(
