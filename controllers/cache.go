@@ -5,16 +5,23 @@ package controllers
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
 
-// WindowsCache narrows the manager's cache of Nodes to those that run Windows: of others nothing is asked. It
-// belongs into cache.Options.ByObject.
-func WindowsCache() cache.ByObject {
-	return cache.ByObject{Label: labels.SelectorFromSet(labels.Set{corev1.LabelOSStable: string(corev1.Windows)})}
+// NodeCache says what of each node the manager's cache keeps. It belongs into cache.Options.ByObject. Watches of
+// Nodes are then handed a *ledger.Node, and no Node can be got or listed through the cache as if it were whole.
+func NodeCache() cache.ByObject {
+	return cache.ByObject{Transform: func(o any) (any, error) {
+		// What the cache missed the end of is wrapped, and on its way out; and what was kept already may
+		// come by again.
+		if node, ok := o.(*corev1.Node); ok {
+			return ledger.KeepNode(node), nil
+		}
+		return o, nil
+	}}
 }
 
 // WebhookConfigurationCache narrows the manager's cache of ValidatingWebhookConfigurations to the

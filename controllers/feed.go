@@ -8,6 +8,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -115,9 +116,20 @@ func reportEntry(books *ledger.Ledger, o client.Object, gone bool) {
 	books.SetReport(o.GetName(), report)
 }
 
-// nodeEntry takes which nodes run Windows.
 func nodeEntry(books *ledger.Ledger, o client.Object, gone bool) {
-	books.SetWindows(o.GetName(), !gone && ledger.OnWindows(o.GetLabels()))
+	node, ok := o.(*ledger.Node)
+	if gone || !ok {
+		node = nil
+	}
+	books.SetNode(o.GetName(), node)
+}
+
+func runtimeClassEntry(books *ledger.Ledger, o client.Object, gone bool) {
+	var handler *string
+	if class, ok := o.(*nodev1.RuntimeClass); ok && !gone {
+		handler = &class.Handler
+	}
+	books.SetRuntimeClass(o.GetName(), handler)
 }
 
 // agentEntry takes the Leases of agents.

@@ -9,14 +9,18 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
 // wire is a feed with a queue behind it.
@@ -86,4 +90,57 @@ func TestEveryKindIsEnteredForWhatItIs(t *testing.T) {
 	shop.Labels = nil
 	namespaces.Create(ctx, event.CreateEvent{Object: &shop}, w.queue)
 	g.Expect(counts()).To(Equal(v1alpha1.PodCounts{}))
+}
+
+func TestNodesAndRuntimeClassesAreEnteredForWhatTheyAre(t *testing.T) {
+	g := NewWithT(t)
+	w, ctx, all := newWire(t), context.Background(), predicate.Funcs{}
+	books := ledger.New(now)
+	pod := running("a", time.Hour)
+	pod.Spec.RuntimeClassName = ptr.To("sandboxed")
+	w.handler("Pod", podEntry, all).Create(ctx, event.CreateEvent{Object: ledger.Keep(pod.DeepCopy())}, w.queue)
+	nodes, classes := w.handler("Node", nodeEntry, all), w.handler("RuntimeClass", runtimeClassEntry, all)
+	cached := func(n *corev1.Node) *ledger.Node {
+		out, err := NodeCache().Transform(n)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(NodeCache().Transform(out)).To(BeIdenticalTo(out))
+		return out.(*ledger.Node)
+	}
+	ready := func() isolation.UserNamespaceCounts {
+		w.tell(books)
+		return books.Readiness().Namespaces["shop"]
+	}
+	node := cached(ledgertest.Node("one", "runsc"))
+	class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "sandboxed"}, Handler: "runsc"}
+
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Unclear: 1}), "neither node nor runtime class is known")
+	nodes.Create(ctx, event.CreateEvent{Object: node}, w.queue)
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Unclear: 1}), "the runtime class is not known")
+	classes.Create(ctx, event.CreateEvent{Object: class}, w.queue)
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Ready: 1}))
+	old := ledgertest.Node("one", "runsc")
+	old.Status.NodeInfo.KernelVersion = "5.15.0"
+	nodes.Update(ctx, event.UpdateEvent{ObjectOld: node, ObjectNew: cached(old)}, w.queue)
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Blocked: 1}))
+	nodes.Update(ctx, event.UpdateEvent{ObjectOld: cached(old), ObjectNew: node}, w.queue)
+	classes.Delete(ctx, event.DeleteEvent{Object: class}, w.queue)
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Unclear: 1}))
+	classes.Create(ctx, event.CreateEvent{Object: class}, w.queue)
+	nodes.Delete(ctx, event.DeleteEvent{Object: node}, w.queue)
+	g.Expect(ready()).To(Equal(isolation.UserNamespaceCounts{Pods: 1, Unclear: 1}))
+}
+
+func TestWhatTheKubeletSaysAllTheTimeOfItsNodeAsksForNoJudgement(t *testing.T) {
+	g := NewWithT(t)
+	asks := func(change func(*corev1.Node)) bool {
+		now := ledgertest.Node("one")
+		change(now)
+		return nodeChanged.Update(event.UpdateEvent{ObjectOld: ledger.KeepNode(ledgertest.Node("one")), ObjectNew: ledger.KeepNode(now)})
+	}
+	g.Expect(asks(func(n *corev1.Node) { n.Status.Images = []corev1.ContainerImage{{Names: []string{"app"}}} })).To(BeFalse())
+	g.Expect(asks(func(n *corev1.Node) { n.Status.NodeInfo.KernelVersion = "6.19.0" })).To(BeTrue())
+	g.Expect(asks(func(n *corev1.Node) { n.Status.NodeInfo.ContainerRuntimeVersion = "containerd://2.3.1" })).To(BeTrue())
+	g.Expect(asks(func(n *corev1.Node) { n.Status.RuntimeHandlers = nil })).To(BeTrue())
+	g.Expect(asks(func(n *corev1.Node) { n.Status.RuntimeHandlers[0].Features.UserNamespaces = ptr.To(false) })).To(BeTrue())
+	g.Expect(asks(func(n *corev1.Node) { n.Labels[corev1.LabelOSStable] = string(corev1.Windows) })).To(BeTrue())
 }

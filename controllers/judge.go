@@ -45,8 +45,10 @@ func (a *alarm) set(t time.Time) {
 // the parts of the installation say. It does no I/O.
 func judge(in *input, books *ledger.Ledger, o *webhookOptions) judgement {
 	var next alarm
+	next.set(books.Next())
 	if len(in.Policies) == 0 {
-		return judgement{}
+		// How the agents are is told all the same.
+		return judgement{next: next.at}
 	}
 	asked := askedFor(in.Configuration, o)
 	var j judgement
@@ -58,7 +60,6 @@ func judge(in *input, books *ledger.Ledger, o *webhookOptions) judgement {
 			next.set(r.Renewed.Add(replicaLease).Add(time.Millisecond))
 		}
 	}
-	next.set(books.Next())
 	j.next = next.at
 	return j
 }

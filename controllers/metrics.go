@@ -22,7 +22,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// What is told of the cluster. No label names a pod or a node: there are too many.
+// What is told of the cluster. No label names a pod or a node: there are too many. Namespaces are named for one thing
+// only, and by a label that is not the namespace of what is scraped.
 var (
 	podsDesc       = describe("bulkhead_pods", "Pods that a policy matches, each in one state, the first that applies.", "policy", "state")
 	hiddenDesc     = describe("bulkhead_pods_not_applicable", "Those of a policy's unverified pods that no agent can see: on Windows, or in a sandbox with a kernel of its own.", "policy")
@@ -31,6 +32,9 @@ var (
 	nodesDesc      = describe("bulkhead_nodes", "Nodes that have a pod, a report or an agent, or run Windows, by how their agents are.", "agent")
 	truncatedDesc  = describe("bulkhead_reports_truncated", "Reports of nodes that could not name everything.")
 	renewalDesc    = describe("bulkhead_agent_oldest_renewal_age_seconds", "When judged last, how long ago the agent that has been silent for longest said that it is alive.")
+	usernsDesc     = describe("bulkhead_userns_pods", "Pods that have not ended, by whether they could have a user namespace of their own; states and namespaces without pods are left out.", "pod_namespace", "state")
+	atHostDesc     = describe("bulkhead_userns_pods_seen_at_host", "Pods whose agent saw that their root is root on the node; namespaces without such pods are left out.", "pod_namespace")
+	obstaclesDesc  = describe("bulkhead_userns_obstacles", "Pods in whose way to a user namespace of their own something stands, by what it is and by what happens if they set hostUsers: false all the same.", "reason", "kind")
 	keptDesc       = describe("bulkhead_pods_kept", "Pods in the books that have not ended, each once.")
 	policiesDesc   = describe("bulkhead_policies_kept", "Policies in the books.")
 	newsDesc       = describe("bulkhead_news_waiting", "Changed objects of which the books have not been told.")
@@ -49,6 +53,7 @@ type snapshot struct {
 	at       time.Time
 	policies []known
 	agents   ledger.AgentCounts
+	userns   ledger.Readiness
 	pods     int
 }
 
@@ -74,7 +79,7 @@ func (k *knowledge) judged(j *judgement, books *ledger.Ledger, at time.Time, too
 	if k == nil {
 		return
 	}
-	s := &snapshot{at: at, agents: books.Agents(), pods: books.Len()}
+	s := &snapshot{at: at, agents: books.Agents(), userns: books.Readiness(), pods: books.Len()}
 	for i := range j.verdicts {
 		v := &j.verdicts[i]
 		one := known{name: v.policy.Name, invalid: v.invalid, pods: v.status.Pods, conditions: v.status.Conditions}
@@ -93,9 +98,9 @@ func (k *knowledge) collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	k.duration.Collect(ch)
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+	gauge := gauge(func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
+	})
 	for i := range s.policies {
 		s.policies[i].collect(gauge)
 	}
@@ -108,13 +113,39 @@ func (k *knowledge) collect(ch chan<- prometheus.Metric) {
 	if !s.agents.Oldest.IsZero() {
 		gauge(renewalDesc, s.at.Sub(s.agents.Oldest).Seconds())
 	}
+	collectReadiness(&s.userns, gauge)
 	gauge(keptDesc, float64(s.pods))
 	gauge(policiesDesc, float64(len(s.policies)))
 	gauge(newsDesc, float64(k.news()))
 	gauge(judgedDesc, float64(s.at.UnixMilli())/1000)
 }
 
-func (p *known) collect(gauge func(d *prometheus.Desc, value float64, labels ...string)) {
+// gauge tells a value.
+type gauge func(d *prometheus.Desc, value float64, labels ...string)
+
+// unlessZero tells it if there is anything to tell.
+func (g gauge) unlessZero(d *prometheus.Desc, count int, labels ...string) {
+	if count != 0 {
+		g(d, float64(count), labels...)
+	}
+}
+
+// collectReadiness tells how ready pods are for user namespaces of their own. Of thousands of namespaces most have
+// pods of few states.
+func collectReadiness(r *ledger.Readiness, gauge gauge) {
+	for namespace, n := range r.Namespaces {
+		gauge.unlessZero(usernsDesc, n.Own, namespace, "own")
+		gauge.unlessZero(usernsDesc, n.Ready, namespace, "ready")
+		gauge.unlessZero(usernsDesc, n.Unclear, namespace, "unclear")
+		gauge.unlessZero(usernsDesc, n.Blocked, namespace, "blocked")
+		gauge.unlessZero(atHostDesc, n.SeenAtHost, namespace)
+	}
+	for sort, n := range r.Obstacles {
+		gauge(obstaclesDesc, float64(n), sort.Reason, string(sort.Kind))
+	}
+}
+
+func (p *known) collect(gauge gauge) {
 	for i := range p.conditions {
 		for _, status := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown} {
 			value := 0.
@@ -171,7 +202,8 @@ func Describe(ch chan<- *prometheus.Desc) {
 func (e *exporter) Describe(ch chan<- *prometheus.Desc) {
 	newKnowledge(nil).duration.Describe(ch)
 	for _, d := range []*prometheus.Desc{
-		podsDesc, hiddenDesc, findingsDesc, conditionsDesc, nodesDesc, truncatedDesc, renewalDesc, keptDesc, policiesDesc, newsDesc, judgedDesc,
+		podsDesc, hiddenDesc, findingsDesc, conditionsDesc, nodesDesc, truncatedDesc, renewalDesc,
+		usernsDesc, atHostDesc, obstaclesDesc, keptDesc, policiesDesc, newsDesc, judgedDesc,
 	} {
 		ch <- d
 	}

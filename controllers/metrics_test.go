@@ -12,8 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
 // judged is what is known of a cluster with a breach and with nodes in every state.
@@ -25,7 +27,7 @@ func judged(policies ...string) *knowledge {
 	in.Reports["two"], in.Agents["two"] = report("two"), now.Add(-time.Hour)
 	in.Reports["two"].Status.Truncated = true
 	in.Agents["three"] = now
-	in.Windows = map[string]bool{"four": true}
+	in.Nodes = map[string]*corev1.Node{"four": ledgertest.WindowsNode("four")}
 	for _, name := range policies {
 		in.Policies = append(in.Policies, demanding(name))
 	}
@@ -75,6 +77,45 @@ bulkhead_pods_kept 3
 bulkhead_reports_truncated 1
 `), "bulkhead_pods", "bulkhead_pods_not_applicable", "bulkhead_findings", "bulkhead_nodes", "bulkhead_reports_truncated", "bulkhead_pods_kept",
 		"bulkhead_news_waiting", "bulkhead_agent_oldest_renewal_age_seconds")).To(Succeed())
+}
+
+func TestReadinessForUserNamespacesIsToldWithoutAPolicy(t *testing.T) {
+	g := NewWithT(t)
+	in := world()
+	in.Nodes = map[string]*corev1.Node{"one": ledgertest.Node("one")}
+	own, ready, claims, blocked, elsewhere := running("own", time.Hour), running("ready", time.Hour), running("claims", time.Hour), running("blocked", time.Hour), running("elsewhere", time.Hour)
+	own.Spec.HostUsers = ptr.To(false)
+	ledgertest.Claiming(&claims, "data")
+	blocked.Spec.HostPID, blocked.Spec.HostIPC = true, true
+	elsewhere.Namespace, elsewhere.Spec.HostPID = "lab", true
+	in.Pods = []corev1.Pod{own, ready, claims, blocked, elsewhere}
+	onHost := isolated
+	onHost.User = v1alpha1.LevelHost
+	in.Reports["one"] = report("one", group(isolated, "own", "elsewhere"), group(onHost, "ready", "blocked"))
+	books := in.Ledger(in.Now)
+	j := judge(&in.input, books, options)
+	k := newKnowledge(func() int { return 0 })
+	k.judged(&j, books, in.Now, time.Second)
+	e := &exporter{}
+	e.leader.Store(k)
+	g.Expect(testutil.CollectAndCompare(e, strings.NewReader(`
+# HELP bulkhead_userns_obstacles Pods in whose way to a user namespace of their own something stands, by what it is and by what happens if they set hostUsers: false all the same.
+# TYPE bulkhead_userns_obstacles gauge
+bulkhead_userns_obstacles{kind="Refused",reason="HostIPC"} 1
+bulkhead_userns_obstacles{kind="Refused",reason="HostPID"} 2
+bulkhead_userns_obstacles{kind="Unclear",reason="Volume"} 1
+# HELP bulkhead_userns_pods Pods that have not ended, by whether they could have a user namespace of their own; states and namespaces without pods are left out.
+# TYPE bulkhead_userns_pods gauge
+bulkhead_userns_pods{pod_namespace="lab",state="blocked"} 1
+bulkhead_userns_pods{pod_namespace="shop",state="blocked"} 1
+bulkhead_userns_pods{pod_namespace="shop",state="own"} 1
+bulkhead_userns_pods{pod_namespace="shop",state="ready"} 1
+bulkhead_userns_pods{pod_namespace="shop",state="unclear"} 1
+# HELP bulkhead_userns_pods_seen_at_host Pods whose agent saw that their root is root on the node; namespaces without such pods are left out.
+# TYPE bulkhead_userns_pods_seen_at_host gauge
+bulkhead_userns_pods_seen_at_host{pod_namespace="shop"} 2
+`), "bulkhead_userns_pods", "bulkhead_userns_pods_seen_at_host", "bulkhead_userns_obstacles")).To(Succeed())
+	g.Expect(j.next).NotTo(BeZero(), "that the agent falls silent is waited for")
 }
 
 func TestAConditionHasOneStatus(t *testing.T) {

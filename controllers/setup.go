@@ -13,6 +13,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -56,7 +57,7 @@ type Options struct {
 }
 
 // Setup adds the controllers to a manager. They run on the replica that leads. The manager's cache
-// of Pods is a [podcache.Options], that of Nodes a [WindowsCache], those of ValidatingAdmissionPolicies and
+// of Pods is a [podcache.Options], that of Nodes a [NodeCache], those of ValidatingAdmissionPolicies and
 // their bindings a [GeneratedCache]; its caches of Leases, EndpointSlices and Secrets need hold no more than
 // InstallNamespace.
 func Setup(mgr manager.Manager, o Options) error {
@@ -112,6 +113,7 @@ func Setup(mgr manager.Manager, o Options) error {
 }
 
 // +kubebuilder:rbac:groups="",resources=pods;namespaces;nodes,verbs=list;watch
+// +kubebuilder:rbac:groups=node.k8s.io,resources=runtimeclasses,verbs=list;watch
 // +kubebuilder:rbac:groups=bulkhead.dev,resources=isolationpolicies;nodeisolationreports,verbs=list;watch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=bulkhead-system,resources=leases,verbs=list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,namespace=bulkhead-system,resources=endpointslices,verbs=list;watch
@@ -131,7 +133,8 @@ func (r *statusReconciler) setup(mgr manager.Manager) error {
 		Watches(&corev1.Namespace{}, r.feed.handler("Namespace", namespaceEntry, predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.NodeIsolationReport{}, r.feed.handler("NodeIsolationReport", reportEntry, predicate.Funcs{})).
 		Watches(&coordinationv1.Lease{}, r.feed.handler("Lease", agentEntry, leaseChanged(r.clock)), builder.WithPredicates(here)).
-		WatchesMetadata(&corev1.Node{}, r.feed.handler("Node", nodeEntry, predicate.LabelChangedPredicate{})).
+		Watches(&corev1.Node{}, r.feed.handler("Node", nodeEntry, nodeChanged)).
+		Watches(&nodev1.RuntimeClass{}, r.feed.handler("RuntimeClass", runtimeClassEntry, predicate.Funcs{})).
 		WatchesRawSource(volumes).
 		Watches(&discoveryv1.EndpointSlice{}, coalesced(), builder.WithPredicates(here, behindWebhook)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, coalesced(),
@@ -191,6 +194,16 @@ var podChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	}
 	now, ok := e.ObjectNew.(*ledger.Pod)
 	return !ok || !ledger.Same(before, now)
+}}
+
+// nodeChanged does so for nodes, of which the kubelet writes the status every few minutes.
+var nodeChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*ledger.Node)
+	if !ok {
+		return true
+	}
+	now, ok := e.ObjectNew.(*ledger.Node)
+	return !ok || !ledger.SameNode(before, now)
 }}
 
 // leaseChanged lets pass what cannot be foreseen. That a Lease was renewed in time changes nothing,

@@ -130,7 +130,7 @@ func (o *managerOptions) cache() cache.Options {
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:    podcache.Options(),
-			&corev1.Node{}:   controllers.WindowsCache(),
+			&corev1.Node{}:   controllers.NodeCache(),
 			&corev1.Secret{}: admission.SecretCache(o.namespace),
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}:   controllers.WebhookConfigurationCache(),
 			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        controllers.GeneratedCache(),

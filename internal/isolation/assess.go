@@ -47,6 +47,14 @@ type Sight struct {
 	Findings []v1alpha1.NodeFinding
 }
 
+// Observed is the pod's level on an axis; [Unknown] if nothing that counts was seen.
+func (s *Sight) Observed(a Axis) Level {
+	if s.Unseen != "" {
+		return Unknown
+	}
+	return s.Levels[a]
+}
+
 // Assessment is what one policy says of one running pod.
 type Assessment struct {
 	Class Class

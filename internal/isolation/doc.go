@@ -17,4 +17,6 @@
 //	look.go, ownership.go  what the kernel showed, and whose each namespace is
 //	tracker.go, round.go   levels and findings, confirmed over several looks
 //	assess.go              a policy's judgement of a running pod
+//	userns.go              what stands between a pod and a user namespace of its own
+//	readiness.go           how ready pods are for that, to be counted
 package isolation

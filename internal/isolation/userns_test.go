@@ -68,7 +68,7 @@ volumes: [{name: a, emptyDir: {medium: Memory}}, {name: b, configMap: {}}, {name
 				handler = nil
 			}
 			var got []string
-			for _, o := range isolation.UserNamespaceObstacles(podSpec(t, c.spec), node, handler) {
+			for _, o := range isolation.UserNamespaceObstacles(podSpec(t, c.spec), isolation.NodeFactsOf(node), handler) {
 				got = append(got, string(o.Kind)+" "+o.Reason+" "+o.Field)
 				if !strings.HasPrefix(o.Message, o.Field) {
 					t.Errorf("message %q does not begin with the field %s", o.Message, o.Field)
@@ -89,7 +89,7 @@ func TestAHostileVolumeNameIsEscapedInAnObstacle(t *testing.T) {
 	spec := podSpec(t, `{containers: [{name: app, volumeMounts: [{name: "a\e[31m"}]}], volumes: [{name: "a\e[31m", hostPath: {path: /}}]}`)
 	node := &corev1.Node{}
 	fromYAML(t, recent, &node.Status)
-	o := isolation.UserNamespaceObstacles(spec, node, ptr.To(""))
+	o := isolation.UserNamespaceObstacles(spec, isolation.NodeFactsOf(node), ptr.To(""))
 	if len(o) != 1 || strings.ContainsRune(o[0].Message, '\x1b') {
 		t.Errorf("got %+q", o)
 	}

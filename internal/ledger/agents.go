@@ -112,6 +112,9 @@ type AgentCounts struct {
 func (l *Ledger) Agents() AgentCounts {
 	var c AgentCounts
 	for _, n := range l.nodes {
+		if !n.counts() {
+			continue
+		}
 		if n.report != nil && n.report.Status.Truncated {
 			c.Truncated++
 		}

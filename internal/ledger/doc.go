@@ -9,7 +9,7 @@
 // test holds it to that.
 //
 //	ledger.go    what it is told, and what it keeps
-//	keep.go      what of a pod is kept
+//	keep.go      what of a pod, and of a node, is kept
 //	pod.go       a pod, and the mark that each policy leaves on it
 //	running.go   since when a pod runs
 //	volume.go    claims of pods, and the PersistentVolumes that show a part of the node to them
@@ -22,6 +22,7 @@
 //	assessed.go  what there is to tell of the pods of one namespace, and where that changed
 //	verified.go  the condition Verified
 //	breaches.go  the pods for which a policy may evict, and what that rests on
+//	readiness.go how ready the pods are for user namespaces of their own
 //	alarms.go    what changes by the passing of time
 //
 // For each pod and policy it keeps a mark of a few bytes, by which a pod can be taken out of the sums

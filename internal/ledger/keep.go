@@ -67,6 +67,37 @@ func Same(before, now *Pod) bool {
 		(before.Spec == now.Spec || equality.Semantic.DeepEqual(before.Spec, now.Spec))
 }
 
+// Node is what is kept of a node: what decides whether pods there can be seen, and can have user namespaces.
+type Node struct {
+	metav1.ObjectMeta
+	// Windows: the node runs it.
+	Windows bool
+	Facts   *isolation.NodeFacts
+}
+
+// KeepNode makes of a node what is kept of it. A node lists all of its images, and more.
+func KeepNode(node *corev1.Node) *Node {
+	return &Node{
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Windows:    OnWindows(node.Labels), Facts: isolation.NodeFactsOf(node),
+	}
+}
+
+// SameNode tells whether nothing that is judged changed between two states of a node.
+func SameNode(before, now *Node) bool {
+	return before.Windows == now.Windows && before.Facts.Same(now.Facts)
+}
+
+// GetObjectKind says nothing: the type alone tells what it is.
+func (n *Node) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject copies everything but the facts, which nobody may write to.
+func (n *Node) DeepCopyObject() runtime.Object {
+	out := *n
+	n.DeepCopyInto(&out.ObjectMeta)
+	return &out
+}
+
 // GetObjectKind says nothing: the type alone tells what it is.
 func (p *Pod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 

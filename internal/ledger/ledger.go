@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // Ledger is the books on one cluster. Objects that it is handed are kept and never written to.
@@ -26,6 +27,10 @@ type Ledger struct {
 	volumes map[string]types.NamespacedName
 	// volumesUnknown is why there may be more of them; empty if there are not.
 	volumesUnknown string
+	// handlers of the runtime classes, by the class's name.
+	handlers map[string]string
+	// obstacles is in how many pods' way each stands to a user namespace of their own.
+	obstacles map[isolation.ObstacleSort]int
 	// policies in the order in which they came; so are the marks of each pod. came is how many there were.
 	policies []*policy
 	came     int
@@ -47,6 +52,8 @@ type namespace struct {
 	claims map[string]*claim
 	// policies that may speak of the pods; nil if that is to be found out.
 	policies []*policy
+	// userns counts the pods by how ready they are for a user namespace of their own.
+	userns isolation.UserNamespaceCounts
 }
 
 // New is a ledger that knows nothing yet, at some moment.
@@ -58,6 +65,8 @@ func New(now time.Time) *Ledger {
 		namespaces: make(map[string]*namespace),
 		nodes:      make(map[string]*node),
 		volumes:    make(map[string]types.NamespacedName),
+		handlers:   make(map[string]string),
+		obstacles:  make(map[isolation.ObstacleSort]int),
 		changed:    make(map[string]struct{}),
 	}
 }
@@ -86,6 +95,7 @@ func (l *Ledger) SetPod(p *Pod) {
 	known.hold()
 	l.place(known)
 	l.follow(known)
+	l.ready(known)
 	l.judge(known)
 }
 
@@ -110,6 +120,7 @@ func (l *Ledger) admit(p *Pod) *pod {
 // drop forgets a pod.
 func (l *Ledger) drop(p *pod) {
 	l.unmark(p)
+	l.unready(p)
 	p.gone = true
 	delete(l.pods, p.UID)
 	delete(l.named, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})

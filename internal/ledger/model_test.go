@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -49,7 +50,7 @@ func newModel(seed uint64) *model {
 		Rand: rand.New(rand.NewPCG(seed, seed)), now: ledgertest.Now, policies: map[string]v1alpha1.IsolationPolicy{}, pods: map[string]corev1.Pod{},
 		volumes: map[string]*corev1.PersistentVolume{},
 		told:    map[string][]ledger.Assessed{},
-		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}, Windows: map[string]bool{}},
+		scene:   ledgertest.Scene{Namespaces: map[string]map[string]string{}, Reports: map[string]*v1alpha1.NodeIsolationReport{}, Agents: map[string]time.Time{}, Nodes: map[string]*corev1.Node{}, Handlers: map[string]string{}},
 	}
 	m.ledger = ledger.New(m.now)
 	return m
@@ -65,7 +66,7 @@ func (m *model) nodeName() string      { return pick(m, "one", "two", "three") }
 
 // step changes one thing, in the scene and in the ledger, and tells what it was.
 func (m *model) step() string {
-	switch m.IntN(11) {
+	switch m.IntN(12) {
 	case 0, 1, 2:
 		return m.changePod()
 	case 3:
@@ -79,10 +80,9 @@ func (m *model) step() string {
 	case 8:
 		return m.changeVolume()
 	case 9:
-		node := m.nodeName()
-		m.scene.Windows[node] = m.odds(3)
-		m.ledger.SetWindows(node, m.scene.Windows[node])
-		return fmt.Sprintf("windows on node %s: %t", node, m.scene.Windows[node])
+		return m.changeNode()
+	case 10:
+		return m.changeRuntimeClass()
 	default:
 		m.now = m.now.Add(time.Duration(m.IntN(60_000)) * time.Millisecond)
 		m.ledger.Advance(m.now)
@@ -128,6 +128,15 @@ func (m *model) newPod(namespace, name string) corev1.Pod {
 		pod.Spec.OS = &corev1.PodOS{Name: pick(m, corev1.Windows, corev1.Linux)}
 	}
 	if m.odds(3) {
+		pod.Spec.HostUsers = pick(m, ptr.To(false), ptr.To(true))
+	}
+	if m.odds(3) {
+		pod.Spec.RuntimeClassName = ptr.To(m.className())
+	}
+	if m.odds(8) {
+		pod.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroup: ptr.To[int64](70_000)}
+	}
+	if m.odds(3) {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "own", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}})
 	}
 	if m.odds(6) {
@@ -151,6 +160,50 @@ func (m *model) evolve(pod *corev1.Pod) {
 	default:
 		pod.Labels = map[string]string{"app": pick(m, "web", "batch")}
 	}
+}
+
+func (m *model) className() string { return pick(m, "gvisor", "kata") }
+
+// changeNode changes what the API server has of a node: it comes, goes, is upgraded, or is another one of the name.
+func (m *model) changeNode() string {
+	name := m.nodeName()
+	if m.odds(4) {
+		delete(m.scene.Nodes, name)
+		m.ledger.SetNode(name, nil)
+		return "delete node " + name
+	}
+	node := ledgertest.Node(name, "runsc")
+	if m.odds(3) {
+		node = ledgertest.WindowsNode(name)
+	}
+	if m.odds(3) {
+		node.Status.NodeInfo.KernelVersion = pick(m, "5.15.0", "?")
+	}
+	switch m.IntN(4) {
+	case 0:
+		node.Status.RuntimeHandlers = nil
+		node.Status.NodeInfo.ContainerRuntimeVersion = pick(m, "containerd://1.7.1", "containerd://2.0.0", "docker://1")
+	case 1:
+		for i := range node.Status.RuntimeHandlers {
+			node.Status.RuntimeHandlers[i].Features.UserNamespaces = pick(m, ptr.To(true), ptr.To(false), nil)
+		}
+	}
+	m.scene.Nodes[name] = node
+	m.ledger.SetNode(name, ledger.KeepNode(node))
+	return "set node " + name
+}
+
+func (m *model) changeRuntimeClass() string {
+	name := m.className()
+	if m.odds(3) {
+		delete(m.scene.Handlers, name)
+		m.ledger.SetRuntimeClass(name, nil)
+		return "delete runtime class " + name
+	}
+	handler := pick(m, "runsc", "other", "")
+	m.scene.Handlers[name] = handler
+	m.ledger.SetRuntimeClass(name, &handler)
+	return "set runtime class " + name
 }
 
 func (m *model) changeNamespace() string {
@@ -180,7 +233,7 @@ func (m *model) changeReport() string {
 			continue
 		}
 		r.Status.Groups = append(r.Status.Groups, v1alpha1.ObservedGroup{
-			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), v1alpha1.Levels{PID: "Unknown", Network: "Pod"}, sandboxed),
+			Levels: pick(m, ledgertest.Isolated, ledgertest.Isolated, ledgertest.OnHostPID(), onHostUsers, v1alpha1.Levels{PID: "Unknown", Network: "Pod"}, sandboxed),
 			Pods:   []v1alpha1.ObservedPod{{UID: pod.UID}}, Inspected: !m.odds(4),
 		})
 		if m.odds(4) {
@@ -323,12 +376,19 @@ var sandboxed = v1alpha1.Levels{
 	Mount: "NotApplicable", User: "NotApplicable", Cgroup: "NotApplicable", Time: "NotApplicable",
 }
 
+// onHostUsers are the levels of a pod whose root is root on the node.
+var onHostUsers = func() v1alpha1.Levels {
+	l := ledgertest.Isolated
+	l.User = v1alpha1.LevelHost
+	return l
+}()
+
 // sightOf is what is seen of a pod, without a ledger.
 func (m *model) sightOf(pod *corev1.Pod) isolation.Sight {
 	sights := ledger.NewSights(m.scene.Reports, m.scene.Agents, m.now)
-	for node, on := range m.scene.Windows {
-		if on {
-			sights.OnWindows(node)
+	for name, node := range m.scene.Nodes {
+		if ledger.OnWindows(node.Labels) {
+			sights.OnWindows(name)
 		}
 	}
 	return sights.Of(pod)
@@ -370,6 +430,43 @@ func (m *model) counted(p *v1alpha1.IsolationPolicy) (n v1alpha1.PodCounts, find
 	return n, findings
 }
 
+// countedReadiness is how ready the pods are for user namespaces of their own, counted without a ledger.
+func (m *model) countedReadiness() ledger.Readiness {
+	r := ledger.Readiness{Namespaces: map[string]isolation.UserNamespaceCounts{}, Obstacles: map[isolation.ObstacleSort]int{}}
+	for _, pod := range m.pods {
+		if isolation.Ended(&pod) {
+			continue
+		}
+		handler := ptr.To("")
+		if class := ptr.Deref(pod.Spec.RuntimeClassName, ""); class != "" {
+			handler = nil
+			if of, ok := m.scene.Handlers[class]; ok {
+				handler = &of
+			}
+		}
+		state := isolation.UserNamespaceOwn
+		if ptr.Deref(pod.Spec.HostUsers, true) {
+			state = isolation.UserNamespaceReady
+			sorts := map[isolation.ObstacleSort]bool{}
+			for _, o := range isolation.UserNamespaceObstacles(&pod.Spec, isolation.NodeFactsOf(m.scene.Nodes[pod.Spec.NodeName]), handler) {
+				sorts[o.ObstacleSort] = true
+				if o.Kind != isolation.ObstacleUnclear {
+					state = isolation.UserNamespaceBlocked
+				} else if state == isolation.UserNamespaceReady {
+					state = isolation.UserNamespaceUnclear
+				}
+			}
+			for sort := range sorts {
+				r.Obstacles[sort]++
+			}
+		}
+		sight, counts := m.sightOf(&pod), r.Namespaces[pod.Namespace]
+		counts.Add(state, sight.Observed(isolation.User), 1)
+		r.Namespaces[pod.Namespace] = counts
+	}
+	return r
+}
+
 // countedAgents is how the agents are, by what is said of a pod that is on each of the nodes.
 func (m *model) countedAgents() ledger.AgentCounts {
 	nodes := map[string]bool{}
@@ -379,8 +476,8 @@ func (m *model) countedAgents() ledger.AgentCounts {
 	for name := range m.scene.Agents {
 		nodes[name] = true
 	}
-	for name, on := range m.scene.Windows {
-		if on {
+	for name, node := range m.scene.Nodes {
+		if ledger.OnWindows(node.Labels) {
 			nodes[name] = true
 		}
 	}
@@ -463,6 +560,12 @@ func (m *model) compare() string {
 	if a, b := m.ledger.Agents(), scratch.Agents(); a != b || a != m.countedAgents() {
 		return fmt.Sprintf("agents: kept\n%+v\nfrom scratch\n%+v\ncounted\n%+v", a, b, m.countedAgents())
 	}
+	kept, made, counted := m.ledger.Readiness(), scratch.Readiness(), m.countedReadiness()
+	for _, other := range []ledger.Readiness{made, counted} {
+		if ok, _ := Equal(other).Match(kept); !ok {
+			return fmt.Sprintf("readiness: kept\n%+v\nfrom scratch\n%+v\ncounted\n%+v", kept, made, counted)
+		}
+	}
 	if difference := m.compareAssessments(scratch); difference != "" {
 		return difference
 	}
@@ -529,6 +632,8 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	m := newModel(seed)
 	seen := map[isolation.Class]bool{}
 	claims, unseeable := map[string]bool{}, false
+	var ready isolation.UserNamespaceCounts
+	obstacles := map[isolation.ObstacleSort]bool{}
 	var last []string
 	for i := range steps {
 		last = append(last[max(0, len(last)-5):], m.step())
@@ -539,6 +644,15 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 		}
 		if difference := m.compare(); difference != "" {
 			t.Fatalf("seed %d, step %d, after %q: %s", seed, i, last, difference)
+		}
+		readiness := m.ledger.Readiness()
+		for _, n := range readiness.Namespaces {
+			ready.Own, ready.Ready = max(ready.Own, n.Own), max(ready.Ready, n.Ready)
+			ready.Unclear, ready.Blocked = max(ready.Unclear, n.Unclear), max(ready.Blocked, n.Blocked)
+			ready.SeenAtHost = max(ready.SeenAtHost, n.SeenAtHost)
+		}
+		for sort := range readiness.Obstacles {
+			obstacles[sort] = true
 		}
 		for name := range m.policies {
 			n := m.ledger.Standing(m.policies[name].UID).Pods
@@ -557,6 +671,15 @@ func TestWhateverHappensTheBooksSayWhatTheySayFromScratch(t *testing.T) {
 	}
 	NewWithT(t).Expect(seen).To(HaveLen(5), "a model in which a class never comes up proves nothing of it")
 	NewWithT(t).Expect(unseeable).To(BeTrue(), "a model without pods that nobody can see proves nothing of them")
+	for _, n := range []int{ready.Own, ready.Ready, ready.Unclear, ready.Blocked, ready.SeenAtHost} {
+		NewWithT(t).Expect(n).NotTo(BeZero(), "a model without pods of each state proves nothing of them: %+v", ready)
+	}
+	for _, reason := range []string{
+		isolation.ObstacleHostNetwork, isolation.ObstacleHostPID, isolation.ObstacleVolume, isolation.ObstacleWindows, isolation.ObstacleUserID,
+		isolation.ObstacleKernel, isolation.ObstacleRuntime, isolation.ObstacleNode,
+	} {
+		NewWithT(t).Expect(obstacles).To(HaveKey(HaveField("Reason", reason)), "a model in which it never comes up proves nothing of it")
+	}
 	if raced {
 		return // so few steps do not come to all of what claims can lead to
 	}

@@ -18,7 +18,7 @@ import (
 // AgentLease is how long an agent is believed to be alive after it last said so.
 const AgentLease = v1alpha1.AgentLeaseSeconds * time.Second
 
-// node is one of which a pod, a report or an agent spoke.
+// node is one of which a pod, a report, an agent or the API server spoke.
 type node struct {
 	name   string
 	report *v1alpha1.NodeIsolationReport
@@ -27,6 +27,8 @@ type node struct {
 	pods    map[*pod]struct{}
 	// windows is set if the node runs Windows.
 	windows bool
+	// facts as the API server has them; nil if it knows no such node.
+	facts *isolation.NodeFacts
 	// alarm is the moment for which one is set; zero if none is.
 	alarm time.Time
 	state
@@ -65,9 +67,14 @@ func (l *Ledger) node(name string) *node {
 
 // prune forgets a node of which nobody speaks any more.
 func (l *Ledger) prune(n *node) {
-	if len(n.pods) == 0 && n.report == nil && n.renewed.IsZero() && !n.windows {
+	if !n.counts() && n.facts == nil {
 		delete(l.nodes, n.name)
 	}
+}
+
+// counts tells whether the node is one by whose agent anything is judged.
+func (n *node) counts() bool {
+	return len(n.pods) > 0 || n.report != nil || !n.renewed.IsZero() || n.windows
 }
 
 // SetReport tells what a node reports now; nil if it has no report.
@@ -90,10 +97,19 @@ func (l *Ledger) SetAgent(name string, renewed time.Time) {
 	l.prune(n)
 }
 
-// SetWindows tells whether a node runs Windows: no agent can look there.
-func (l *Ledger) SetWindows(name string, windows bool) {
+// SetNode tells of a node as the API server has it; nil if it has none of that name.
+func (l *Ledger) SetNode(name string, of *Node) {
+	if of == nil {
+		of = &Node{}
+	}
 	n := l.node(name)
-	n.windows = windows
+	if !n.facts.Same(of.Facts) {
+		n.facts = of.Facts
+		for p := range n.pods {
+			l.ready(p)
+		}
+	}
+	n.windows = of.Windows
 	l.look(n)
 	l.prune(n)
 }

@@ -23,6 +23,10 @@ type pod struct {
 	// long enough.
 	awaited       time.Time
 	settled, gone bool
+	// readiness for a user namespace of its own, by which the pod is counted if counted is set; atHost is set if
+	// its agent saw that it is on its node's.
+	counted, atHost bool
+	readiness       isolation.Readiness
 }
 
 // mark is what is kept of what one policy says of one pod.
@@ -95,6 +99,7 @@ func (l *Ledger) judge(p *pod) {
 	former := p.marks
 	p.marks = make([]mark, 0, len(former))
 	subject, sight := l.subject(p), p.sight()
+	l.see(p, &sight)
 	for _, policy := range l.concerning(p.namespace) {
 		for len(former) > 0 && former[0].policy.place < policy.place {
 			l.count(p, &former[0], -1)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
@@ -30,7 +31,7 @@ func TestPodsThatNoAgentCanSeeAreToldApartAndDoNotPass(t *testing.T) {
 	g := NewWithT(t)
 	s, p := inSandbox(), ledgertest.Demanding("all")
 	s.Pods = append(s.Pods, ledgertest.Running("ads", time.Hour), ledgertest.Running("iis", time.Hour))
-	s.Pods[2].Spec.NodeName, s.Windows = "win", map[string]bool{"win": true}
+	s.Pods[2].Spec.NodeName, s.Nodes = "win", map[string]*corev1.Node{"win": ledgertest.WindowsNode("win")}
 	s.Pods[3].Spec.NodeName, s.Pods[3].Spec.OS = "other", &corev1.PodOS{Name: corev1.Windows}
 	standing := s.Ledger(ledgertest.Now, p).Standing(p.UID)
 	g.Expect(standing.Pods).To(Equal(v1alpha1.PodCounts{Matched: 4, Unverified: 3, NotApplicable: 3, Compliant: 1}))
@@ -57,9 +58,9 @@ func TestAnAgentThatIsSilentIsNotExcusedByPodsThatNoAgentCanSee(t *testing.T) {
 
 	l.SetAgent("one", time.Time{})
 	g.Expect(l.Standing(p.UID).Pods).To(Equal(v1alpha1.PodCounts{Matched: 3, Unverified: 3}), "nobody says any more that it is in a sandbox")
-	l.SetWindows("absent", true)
+	l.SetNode("absent", ledger.KeepNode(ledgertest.WindowsNode("absent")))
 	g.Expect(l.Standing(p.UID).Pods.NotApplicable).To(BeEquivalentTo(1))
-	l.SetWindows("absent", false)
+	l.SetNode("absent", nil)
 	g.Expect(l.Standing(p.UID).Pods.NotApplicable).To(BeZero())
 }
 

@@ -3,6 +3,7 @@
 package podcache_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -48,6 +49,22 @@ func randomPods(seed int64) *randfill.Filler {
 			v.Path = oneOf(r, "/", "/dev/kmsg", "/run/containerd/containerd.sock", "/var/log", r.String(8))
 			v.Type = ptr.To(corev1.HostPathType(oneOf(r, "", "CharDevice", "Socket")))
 		},
+		func(v *corev1.Volume, r randfill.Continue) {
+			r.FillNoCustom(v)
+			v.Name = oneOf(r, "a", "b", "c")
+			// Of one kind, as every volume is.
+			kinds := reflect.ValueOf(&v.VolumeSource).Elem()
+			for kind, i := r.Intn(kinds.NumField()), 0; i < kinds.NumField(); i++ {
+				if i != kind {
+					kinds.Field(i).SetZero()
+				}
+			}
+		},
+		func(m *corev1.VolumeMount, r randfill.Continue) {
+			r.FillNoCustom(m)
+			m.Name = oneOf(r, "a", "b", "c")
+		},
+		func(o *corev1.OSName, r randfill.Continue) { *o = corev1.OSName(oneOf(r, "linux", "windows")) },
 		func(m *corev1.MountPropagationMode, r randfill.Continue) {
 			*m = corev1.MountPropagationMode(oneOf(r, "None", "Bidirectional"))
 		},
@@ -69,7 +86,8 @@ func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
 		Portals: &v1alpha1.ExemptPortals{HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/var", ReadOnly: true}}}},
 	}}
 	policy := ledgertest.MustCompile(p)
-	subjects := make(map[string]bool)
+	subjects, obstacles := make(map[string]bool), make(map[string]bool)
+	node, handler := isolation.NodeFactsOf(ledgertest.Node("one")), ptr.To("")
 	for range 1000 {
 		var whole corev1.Pod
 		fill.Fill(&whole)
@@ -80,6 +98,13 @@ func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
 		g.Expect(after.Violations).To(Equal(before.Violations))
 		g.Expect(after.Exempt).To(Equal(before.Exempt))
 		g.Expect(metav1.GetControllerOf(stripped) == nil).To(Equal(metav1.GetControllerOf(&whole) == nil))
+		inTheWay := isolation.UserNamespaceObstacles(&whole.Spec, node, handler)
+		g.Expect(unnamed(isolation.UserNamespaceObstacles(stripped.Spec, node, handler))).To(Equal(unnamed(inTheWay)))
+		g.Expect(isolation.UserNamespaceReadiness(stripped.Spec, node, handler)).To(Equal(isolation.UserNamespaceReadiness(&whole.Spec, node, handler)))
+		g.Expect(stripped.Spec.RuntimeClassName).To(Equal(whole.Spec.RuntimeClassName))
+		for _, o := range inTheWay {
+			obstacles[o.Reason] = true
+		}
 		for i := range before.Violations {
 			subjects[before.Violations[i].Subject()] = true
 		}
@@ -89,6 +114,21 @@ func TestWhateverAPodAsksForTheCacheKeepsAllThatIsJudged(t *testing.T) {
 		"devices", "runtimeSockets", "windowsHostProcess", "hostProbes", "hostPaths", "hostPorts", "capabilities"} {
 		g.Expect(subjects).To(HaveKey(subject), "a test that never sees it proves nothing of it")
 	}
+	for _, reason := range []string{
+		isolation.ObstacleHostNetwork, isolation.ObstacleHostPID, isolation.ObstacleHostIPC, isolation.ObstacleVolumeDevice, isolation.ObstacleVolume,
+		isolation.ObstacleWindows, isolation.ObstacleUserID, isolation.ObstaclePrivileged, isolation.ObstacleCapability,
+	} {
+		g.Expect(obstacles).To(HaveKey(reason), "a test that never sees it proves nothing of it")
+	}
+}
+
+// unnamed are obstacles by where they are.
+func unnamed(all []isolation.Obstacle) []string {
+	out := []string{}
+	for _, o := range all {
+		out = append(out, string(o.Kind)+" "+o.Reason+" "+o.Field)
+	}
+	return out
 }
 
 func TestTheCacheKeepsWhoMadeAPod(t *testing.T) {

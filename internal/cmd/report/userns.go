@@ -17,30 +17,15 @@ import (
 // readiness tells which pods could have a user namespace of their own.
 type readiness struct {
 	header
-	Totals     readinessCounts    `json:"totals"`
-	Namespaces []readyNamespace   `json:"namespaces"`
-	Obstacles  []obstacleCount    `json:"obstacles"`
-	Pods       []podWithObstacles `json:"pods"`
-}
-
-// readinessCounts count pods that have not ended: pods = own + ready + unclear + blocked.
-type readinessCounts struct {
-	Pods int `json:"pods"`
-	// Own: their spec asks for a user namespace of their own already.
-	Own int `json:"own"`
-	// Ready: they could set hostUsers: false as they are.
-	Ready int `json:"ready"`
-	// Unclear: nothing that is known stands in the way, and not all is known.
-	Unclear int `json:"unclear"`
-	// Blocked: something stands in the way.
-	Blocked int `json:"blocked"`
-	// SeenAtHost: whatever their spec says, their agent saw that their root is root on the node.
-	SeenAtHost int `json:"seenAtHost"`
+	Totals     isolation.UserNamespaceCounts `json:"totals"`
+	Namespaces []readyNamespace              `json:"namespaces"`
+	Obstacles  []obstacleCount               `json:"obstacles"`
+	Pods       []podWithObstacles            `json:"pods"`
 }
 
 type readyNamespace struct {
 	Name string `json:"name"`
-	readinessCounts
+	isolation.UserNamespaceCounts
 	// Obstacles are the pods in whose way each reason stands.
 	Obstacles map[string]int `json:"obstacles"`
 }
@@ -56,22 +41,13 @@ type obstacleCount struct {
 
 // podWithObstacles is a pod that is on the node's user namespace by its spec.
 type podWithObstacles struct {
-	Namespace string          `json:"namespace"`
-	Name      string          `json:"name"`
-	Node      string          `json:"node,omitempty"`
-	State     readyState      `json:"state"`
-	Observed  string          `json:"observed"`
-	Obstacles []obstacleEntry `json:"obstacles,omitempty"`
+	Namespace string                       `json:"namespace"`
+	Name      string                       `json:"name"`
+	Node      string                       `json:"node,omitempty"`
+	State     isolation.UserNamespaceState `json:"state"`
+	Observed  string                       `json:"observed"`
+	Obstacles []obstacleEntry              `json:"obstacles,omitempty"`
 }
-
-// readyState says whether a pod could have a user namespace of its own.
-type readyState string
-
-const (
-	ready   readyState = "Ready"
-	unclear readyState = "Unclear"
-	blocked readyState = "Blocked"
-)
 
 type obstacleEntry struct {
 	Kind    isolation.ObstacleKind `json:"kind"`
@@ -86,19 +62,14 @@ type readinessBuilder struct {
 	out        *readiness
 	sights     *ledger.Sights
 	namespaces map[string]*readyNamespace
-	obstacles  map[obstacleKey]*obstacleCount
-}
-
-type obstacleKey struct {
-	reason string
-	kind   isolation.ObstacleKind
+	obstacles  map[isolation.ObstacleSort]*obstacleCount
 }
 
 func newReadinessBuilder(in *surroundings) *readinessBuilder {
 	return &readinessBuilder{
 		surroundings: in, out: &readiness{header: in.header("UserNamespaceReadiness")},
 		sights:     in.seen(),
-		namespaces: make(map[string]*readyNamespace), obstacles: make(map[obstacleKey]*obstacleCount),
+		namespaces: make(map[string]*readyNamespace), obstacles: make(map[isolation.ObstacleSort]*obstacleCount),
 	}
 }
 
@@ -112,21 +83,25 @@ func (b *readinessBuilder) pod(pod *corev1.Pod) {
 		space = &readyNamespace{Name: isolation.Sanitize(pod.Namespace, nameLimit), Obstacles: make(map[string]int)}
 		b.namespaces[pod.Namespace] = space
 	}
-	observed := isolation.Unknown
-	if sight := b.sights.Of(pod); sight.Unseen == "" {
-		observed = sight.Levels[isolation.User]
-	}
+	sight := b.sights.Of(pod)
+	observed := sight.Observed(isolation.User)
 	row := podWithObstacles{
 		Namespace: space.Name, Name: isolation.Sanitize(pod.Name, nameLimit), Node: isolation.Sanitize(pod.Spec.NodeName, nameLimit), Observed: observed.String(),
 	}
-	own := !ptr.Deref(pod.Spec.HostUsers, true)
-	if !own {
-		row.judge(isolation.UserNamespaceObstacles(&pod.Spec, b.Nodes[pod.Spec.NodeName], b.handler(pod)))
-		b.count(space, row.Obstacles)
+	state := isolation.UserNamespaceOwn
+	if !isolation.HasOwnUserNamespace(&pod.Spec) {
+		obstacles := isolation.UserNamespaceObstacles(&pod.Spec, isolation.NodeFactsOf(b.Nodes[pod.Spec.NodeName]), b.handler(pod))
+		readiness := isolation.ReadinessOf(obstacles)
+		state = readiness.State()
+		row.State = state
+		for _, o := range obstacles {
+			row.Obstacles = append(row.Obstacles, obstacleEntry{o.Kind, o.Reason, o.Field, o.Message})
+		}
+		b.count(space, readiness, obstacles)
 		b.out.Pods = append(b.out.Pods, row)
 	}
-	for _, c := range []*readinessCounts{&b.out.Totals, &space.readinessCounts} {
-		c.add(own, row.State, observed)
+	for _, c := range []*isolation.UserNamespaceCounts{&b.out.Totals, &space.UserNamespaceCounts} {
+		c.Add(state, observed, 1)
 	}
 }
 
@@ -142,56 +117,21 @@ func (in *surroundings) handler(pod *corev1.Pod) *string {
 	return nil
 }
 
-// judge says how ready a pod with these obstacles is.
-func (p *podWithObstacles) judge(obstacles []isolation.Obstacle) {
-	p.State = ready
-	for _, o := range obstacles {
-		p.Obstacles = append(p.Obstacles, obstacleEntry{o.Kind, o.Reason, o.Field, o.Message})
-		switch {
-		case o.Kind != isolation.ObstacleUnclear:
-			p.State = blocked
-		case p.State == ready:
-			p.State = unclear
-		}
-	}
-}
-
 // count counts each reason once for a pod.
-func (b *readinessBuilder) count(space *readyNamespace, entries []obstacleEntry) {
-	reasons, keys := make(map[string]bool), make(map[obstacleKey]bool)
-	for _, e := range entries {
-		if !reasons[e.Reason] {
-			reasons[e.Reason] = true
-			space.Obstacles[e.Reason]++
+func (b *readinessBuilder) count(space *readyNamespace, readiness isolation.Readiness, obstacles []isolation.Obstacle) {
+	reasons := make(map[string]bool)
+	for sort := range readiness.Obstacles() {
+		if !reasons[sort.Reason] {
+			reasons[sort.Reason] = true
+			space.Obstacles[sort.Reason]++
 		}
-		key := obstacleKey{e.Reason, e.Kind}
-		if keys[key] {
-			continue
-		}
-		keys[key] = true
-		total, ok := b.obstacles[key]
+		total, ok := b.obstacles[sort]
 		if !ok {
-			total = &obstacleCount{Reason: e.Reason, Kind: e.Kind, Example: e.Message}
-			b.obstacles[key] = total
+			first := slices.IndexFunc(obstacles, func(o isolation.Obstacle) bool { return o.ObstacleSort == sort })
+			total = &obstacleCount{Reason: sort.Reason, Kind: sort.Kind, Example: obstacles[first].Message}
+			b.obstacles[sort] = total
 		}
 		total.Pods++
-	}
-}
-
-func (c *readinessCounts) add(own bool, s readyState, observed isolation.Level) {
-	c.Pods++
-	if observed == isolation.Host {
-		c.SeenAtHost++
-	}
-	switch {
-	case own:
-		c.Own++
-	case s == ready:
-		c.Ready++
-	case s == unclear:
-		c.Unclear++
-	default:
-		c.Blocked++
 	}
 }
 
@@ -207,7 +147,7 @@ func (b *readinessBuilder) done() *readiness {
 	slices.SortFunc(r.Obstacles, func(x, y obstacleCount) int {
 		return cmp.Or(-cmp.Compare(x.Pods, y.Pods), cmp.Compare(x.Reason, y.Reason), cmp.Compare(x.Kind, y.Kind))
 	})
-	order := []readyState{ready, unclear, blocked}
+	order := []isolation.UserNamespaceState{isolation.UserNamespaceReady, isolation.UserNamespaceUnclear, isolation.UserNamespaceBlocked}
 	slices.SortFunc(r.Pods, func(x, y podWithObstacles) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, x.State), slices.Index(order, y.State)), cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 	})

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 func TestReadinessForUserNamespaces(t *testing.T) {
@@ -29,7 +31,7 @@ func TestReadinessForUserNamespaces(t *testing.T) {
 			t.Errorf("pod %s is %q, want %q", name, states[name], want)
 		}
 	}
-	if want := (readinessCounts{Pods: 12, Own: 1, Ready: 4, Unclear: 3, Blocked: 4, SeenAtHost: 6}); r.Totals != want {
+	if want := (isolation.UserNamespaceCounts{Pods: 12, Own: 1, Ready: 4, Unclear: 3, Blocked: 4, SeenAtHost: 6}); r.Totals != want {
 		t.Errorf("got %+v, want %+v", r.Totals, want)
 	}
 	var out strings.Builder

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -26,8 +27,10 @@ type Scene struct {
 	// Reports and Agents, by the node's name: what it reported, and when its agent renewed its Lease.
 	Reports map[string]*v1alpha1.NodeIsolationReport
 	Agents  map[string]time.Time
-	// Windows are the nodes that run it.
-	Windows map[string]bool
+	// Nodes that the API server has, by name.
+	Nodes map[string]*corev1.Node
+	// Handlers of the runtime classes, by the class's name.
+	Handlers map[string]string
 	// Volumes are PersistentVolumes, VolumesUnknown why there may be more of them.
 	Volumes        []*corev1.PersistentVolume
 	VolumesUnknown string
@@ -54,8 +57,11 @@ func (s *Scene) Ledger(now time.Time, policies ...v1alpha1.IsolationPolicy) *led
 	for name, at := range s.Agents {
 		l.SetAgent(name, at)
 	}
-	for name, on := range s.Windows {
-		l.SetWindows(name, on)
+	for name, node := range s.Nodes {
+		l.SetNode(name, ledger.KeepNode(node))
+	}
+	for name, handler := range s.Handlers {
+		l.SetRuntimeClass(name, &handler)
 	}
 	for _, v := range s.Volumes {
 		l.SetVolume(v)
@@ -97,6 +103,30 @@ func Running(name string, age time.Duration) corev1.Pod {
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &started, ContainerStatuses: []corev1.ContainerStatus{
 			{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}},
 		}},
+	}
+}
+
+// Node is one whose kernel and runtime have user namespaces, in the handlers of these names.
+func Node(name string, handlers ...string) *corev1.Node {
+	n := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelOSStable: string(corev1.Linux)}},
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{
+			OperatingSystem: string(corev1.Linux), KernelVersion: "6.18.0", ContainerRuntimeVersion: "containerd://2.3.0",
+		}},
+	}
+	for _, handler := range append([]string{""}, handlers...) {
+		n.Status.RuntimeHandlers = append(n.Status.RuntimeHandlers, corev1.NodeRuntimeHandler{
+			Name: handler, Features: &corev1.NodeRuntimeHandlerFeatures{UserNamespaces: ptr.To(true)},
+		})
+	}
+	return n
+}
+
+// WindowsNode is a node that runs Windows.
+func WindowsNode(name string) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelOSStable: string(corev1.Windows)}},
+		Status:     corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{OperatingSystem: string(corev1.Windows)}},
 	}
 }
 

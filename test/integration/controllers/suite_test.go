@@ -83,7 +83,7 @@ func startLogging(as *rest.Config, logger logr.Logger, o controllers.Options, ne
 		Logger: logger, Scheme: cluster.Scheme(), NewClient: newClient,
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                podcache.Options(),
-			&corev1.Node{}:               controllers.WindowsCache(),
+			&corev1.Node{}:               controllers.NodeCache(),
 			&corev1.Secret{}:             certificate,
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,

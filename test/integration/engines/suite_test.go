@@ -82,6 +82,7 @@ func start(ctx context.Context, name string) *running {
 		Scheme: cluster.Scheme(),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                podcache.Options(),
+			&corev1.Node{}:               controllers.NodeCache(),
 			&corev1.Secret{}:             admission.SecretCache(installed),
 			&coordinationv1.Lease{}:      here,
 			&discoveryv1.EndpointSlice{}: here,
