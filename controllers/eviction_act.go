@@ -89,6 +89,8 @@ func (e *evictor) lookAgain(ctx context.Context, d *eviction.Decision) (eviction
 	if err != nil {
 		return "", "", err
 	}
+	// PersistentVolumes are read by watching alone.
+	subject.Claims, subject.ClaimsUnknown = d.Claims, d.ClaimsUnknown
 	now := eviction.Examine(compiled, ledger.Keep(pod.DeepCopy()), subject, sight, e.excluded)
 	if now.Forbidden != "" {
 		return changed, "looked at again, it is not to be evicted: " + string(now.Forbidden), nil

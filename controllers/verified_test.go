@@ -16,7 +16,7 @@ import (
 
 func TestVerified(t *testing.T) {
 	pending := running("pending", time.Hour)
-	pending.Status.Phase = corev1.PodPending
+	pending.Status.Phase, pending.Status.ContainerStatuses = corev1.PodPending, nil
 	asking := running("asking", time.Hour)
 	asking.Spec.HostPID = true
 	old, young := running("old", time.Minute), running("young", time.Minute-time.Second)

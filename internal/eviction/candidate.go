@@ -32,7 +32,8 @@ const (
 	Excluded Outcome = "Excluded"
 	// Exempt: it needs an exemption of the policy. Such pods serve the cluster.
 	Exempt Outcome = "Exempt"
-	// Doubted: its node cannot see everything.
+	// Doubted: its node cannot see everything, or it is not known where its claims lead, and so not whether it
+	// needs an exemption.
 	Doubted Outcome = "Doubted"
 	// AskedFor: its spec asks for what was observed, and another pod from it would, too.
 	AskedFor Outcome = "AskedFor"
@@ -101,6 +102,9 @@ type Candidate struct {
 	Forbidden Outcome
 	// Breaches by which it may be evicted, worst first; none if it is forbidden.
 	Breaches []Breach
+	// Claims and ClaimsUnknown are the subject's: where its claims led when it was examined.
+	Claims        map[string][]isolation.NodeVolume
+	ClaimsUnknown string
 	// Renewed is when the agent of its node last said that it is alive, by its own clock.
 	Renewed time.Time
 	// OnNode and InNamespace are how many pods there are on its node and in its namespace.
@@ -123,6 +127,7 @@ func Examine(policy *isolation.Policy, pod *ledger.Pod, subject *isolation.Subje
 		Policy: Policy{UID: policy.UID, Name: policy.Name, Generation: policy.Generation},
 		Pod:    types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name},
 		UID:    pod.UID, Node: pod.Node, Owner: ownerOf(pod),
+		Claims: subject.Claims, ClaimsUnknown: subject.ClaimsUnknown,
 	}
 	a := policy.Assess(subject, sight)
 	breaches, promise := breachesOf(&a, subject, &sight)
@@ -138,7 +143,7 @@ func Examine(policy *isolation.Policy, pod *ledger.Pod, subject *isolation.Subje
 		c.Forbidden = Excluded
 	case len(a.Exempt) > 0:
 		c.Forbidden = Exempt
-	case sight.Doubt != "":
+	case sight.Doubt != "", subject.UnknownClaim() != "":
 		c.Forbidden = Doubted
 	case len(breaches) > 0:
 		c.Breaches = breaches

@@ -15,6 +15,7 @@ import (
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/eviction"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
+	"github.com/bulkhead-dev/bulkhead/internal/ledger/ledgertest"
 )
 
 func TestWhatMayBeEvicted(t *testing.T) {
@@ -75,6 +76,14 @@ func TestWhatIsNeverEvicted(t *testing.T) {
 			e.sight.Levels[isolation.Network] = isolation.Host
 			e.policy.Spec.Exemptions = []v1alpha1.Exemption{{Name: "x", Reason: "r", Namespaces: []string{"shop"}, Isolation: &v1alpha1.Isolation{Network: "Host"}}}
 		}, eviction.Exempt},
+		"what needs an exemption for where its claim leads": {func(e *escaped) {
+			storage(e)
+			e.claims = map[string][]isolation.NodeVolume{"data": {{Name: "pv", Source: "local", Path: "/srv/data"}}}
+		}, eviction.Exempt},
+		"what may need one, for where its claim leads is not known": {func(e *escaped) {
+			storage(e)
+			e.unknown = "PersistentVolumes cannot be read"
+		}, eviction.Doubted},
 		"what a degraded node reports": {func(e *escaped) { e.sight.Doubt = "node one is degraded" }, eviction.Doubted},
 		"what its spec asks for":       {func(e *escaped) { e.pod.Spec.HostPID = true }, eviction.AskedFor},
 		"a cgroup that no spec promises": {func(e *escaped) {
@@ -96,6 +105,24 @@ func TestWhatIsNeverEvicted(t *testing.T) {
 			g.Expect(d[0].Why).NotTo(BeEmpty())
 		})
 	}
+}
+
+// storage has a claim, and may have a part of the node by it.
+func storage(e *escaped) {
+	ledgertest.Claiming(&e.pod, "data")
+	e.policy.Spec.Portals = &v1alpha1.Portals{HostPaths: &v1alpha1.HostPathsPortal{}}
+	e.policy.Spec.Exemptions = []v1alpha1.Exemption{{Name: "x", Reason: "r", Namespaces: []string{"shop"}, Portals: &v1alpha1.ExemptPortals{
+		HostPaths: &v1alpha1.HostPathsPortal{Allow: []v1alpha1.AllowedHostPath{{PathPrefix: "/srv"}}},
+	}}}
+}
+
+func TestACandidateKnowsWhereItsClaimsLead(t *testing.T) {
+	g := NewWithT(t)
+	e := anEscape()
+	storage(e)
+	e.claims = map[string][]isolation.NodeVolume{"data": {{Name: "pv", Source: "local", Path: "/srv/data"}}}
+	e.unknown = "not all can be read"
+	g.Expect(e.examine()).To(SatisfyAll(HaveField("Claims", e.claims), HaveField("ClaimsUnknown", e.unknown)), "who looks again cannot read that")
 }
 
 func TestAnOwnerIsOneWithinItsNamespace(t *testing.T) {

@@ -150,7 +150,7 @@ var forbidden = map[Outcome]string{
 	Static:      "it is a static pod: the kubelet runs it whatever the API server says; change its manifest on the node",
 	Excluded:    "it is in a namespace that the installation excludes",
 	Exempt:      "it needs an exemption of the policy, and exempt pods are never evicted",
-	Doubted:     "its node is degraded and cannot see everything",
+	Doubted:     "its node is degraded and cannot see everything, or it is not known where its claims lead",
 	AskedFor:    "its spec asks for what was observed, and a new pod would, too: change the spec",
 	NeverMade:   "a spec promises nothing on that axis: the runtime decides, and a new pod would get the same",
 	Unblamed:    "it is in a namespace of another pod, and the node's report does not say that it went there",

@@ -79,6 +79,9 @@ type escaped struct {
 	pod     corev1.Pod
 	sight   isolation.Sight
 	outside []string
+	// claims are where those of the pod lead, and unknown why that is not known.
+	claims  map[string][]isolation.NodeVolume
+	unknown string
 }
 
 func anEscape() *escaped {
@@ -90,5 +93,7 @@ func anEscape() *escaped {
 }
 
 func (e *escaped) examine() eviction.Candidate {
-	return eviction.Examine(ledgertest.MustCompile(e.policy), ledger.Keep(e.pod.DeepCopy()), isolation.NewSubject(&e.pod, nil), e.sight, e.outside)
+	s := isolation.NewSubject(&e.pod, nil)
+	s.Claims, s.ClaimsUnknown = e.claims, e.unknown
+	return eviction.Examine(ledgertest.MustCompile(e.policy), ledger.Keep(e.pod.DeepCopy()), s, e.sight, e.outside)
 }

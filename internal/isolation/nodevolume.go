@@ -95,16 +95,25 @@ const PortalClaims = "claims"
 // unbound says that it is not known whether the pod's claims lead around what the demand is about; nil if
 // it is known, if it has none, or if the demand is not about it.
 func (d *demand) unbound(s *Subject) *v1alpha1.PolicyFinding {
-	if s.ClaimsUnknown == "" || !d.portals.judgesHostPaths() {
+	claim := s.UnknownClaim()
+	if claim == "" || !d.portals.judgesHostPaths() {
 		return nil
+	}
+	return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Portal: PortalClaims, Message: Sanitize(
+		"whether its claim "+quote(claim)+" leads to the node's file system is not known: "+s.ClaimsUnknown, 1024)}
+}
+
+// UnknownClaim is a claim of the pod of which it is not known where it leads; empty if there is none.
+func (s *Subject) UnknownClaim() string {
+	if s.ClaimsUnknown == "" {
+		return ""
 	}
 	for i := range s.Spec.Volumes {
 		if claim := VolumeClaimOf(s.Name, &s.Spec.Volumes[i]); claim != "" {
-			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Portal: PortalClaims, Message: Sanitize(
-				"whether its claim "+quote(claim)+" leads to the node's file system is not known: "+s.ClaimsUnknown, 1024)}
+			return claim
 		}
 	}
-	return nil
+	return ""
 }
 
 // judgesHostPaths tells whether one of the portals speaks of paths of the node.

@@ -26,6 +26,8 @@ type Pod struct {
 	// Node where the pod is; empty if it is on none yet.
 	Node  string
 	Phase corev1.PodPhase
+	// Starting: its phase is Pending, and one of its containers runs already.
+	Starting bool
 	// Since when it runs; meaningful only if Running.
 	Since time.Time
 }
@@ -33,7 +35,9 @@ type Pod struct {
 // Keep makes of a pod what is kept of it. The pod is used up.
 func Keep(pod *corev1.Pod) *Pod {
 	out := &Pod{Node: pod.Spec.NodeName, Phase: pod.Status.Phase, Spec: &corev1.PodSpec{}}
-	out.Since, _ = runningSince(pod)
+	var runs bool
+	out.Since, runs = runningSince(pod)
+	out.Starting = runs && out.Phase == corev1.PodPending
 	pod.Spec.NodeName = ""
 	stripSpec(&pod.Spec)
 	*out.Spec = pod.Spec
@@ -46,8 +50,9 @@ func Keep(pod *corev1.Pod) *Pod {
 	return out
 }
 
-// Running tells whether the pod runs.
-func (p *Pod) Running() bool { return p.Phase == corev1.PodRunning }
+// Running tells whether the pod runs, or a part of it: an init container that does not end runs code for as
+// long as it likes, and so does a container beside one that is never started, while the phase is Pending.
+func (p *Pod) Running() bool { return p.Phase == corev1.PodRunning || p.Starting }
 
 // Ended tells whether its containers are gone for good.
 func (p *Pod) Ended() bool { return isolation.EndedIn(p.Phase) }
@@ -62,7 +67,8 @@ func (p *Pod) Subject(namespaceLabels map[string]string) *isolation.Subject {
 
 // Same tells whether nothing that is judged changed between two states of a pod.
 func Same(before, now *Pod) bool {
-	return before.UID == now.UID && before.Node == now.Node && before.Phase == now.Phase && before.Since.Equal(now.Since) &&
+	return before.UID == now.UID && before.Node == now.Node && before.Phase == now.Phase &&
+		before.Starting == now.Starting && before.Since.Equal(now.Since) &&
 		maps.Equal(before.Labels, now.Labels) &&
 		(before.Spec == now.Spec || equality.Semantic.DeepEqual(before.Spec, now.Spec))
 }

@@ -128,7 +128,14 @@ func (l *Ledger) drop(p *pod) {
 	p.letGo()
 	l.pruneNamespace(p.Namespace)
 	l.leave(p)
+	// Nobody may ask for the order for a long time: where there is no policy nobody does.
+	if len(l.joined)+len(l.ordered) > 2*len(l.pods)+fewGone {
+		l.inOrder()
+	}
 }
+
+// fewGone is how many pods that are gone are kept in the lists of all at least, before the lists are made anew.
+const fewGone = 64
 
 func (l *Ledger) namespace(name string) *namespace {
 	n := l.namespaces[name]

@@ -153,6 +153,8 @@ func (m *model) evolve(pod *corev1.Pod) {
 	switch {
 	case pod.Spec.NodeName == "":
 		pod.Spec.NodeName = m.nodeName()
+	case pod.Status.Phase == corev1.PodPending && m.odds(3):
+		pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}}}}
 	case pod.Status.Phase == corev1.PodPending || m.odds(4):
 		pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &started}
 	case m.odds(4):

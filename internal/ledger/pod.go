@@ -79,16 +79,26 @@ func (l *Ledger) leave(p *pod) {
 
 // follow waits until a pod has settled.
 func (l *Ledger) follow(p *pod) {
+	if !p.Running() {
+		p.settled, p.awaited = false, time.Time{}
+		return
+	}
 	at := p.Since.Add(settling)
-	p.settled = p.Running() && !l.now.Before(at)
-	if p.Running() && !p.settled && !p.awaited.Equal(at) {
+	if latest := l.now.Add(settling); at.After(latest) {
+		// The node's clock is ahead. The pod does not stay young for so long.
+		if at = latest; !p.awaited.IsZero() && p.awaited.Before(at) {
+			at = p.awaited
+		}
+	}
+	p.settled = !l.now.Before(at)
+	if !p.settled && !p.awaited.Equal(at) {
 		p.awaited = at
 		l.alarms.at(at, func() { l.settle(p) })
 	}
 }
 
 func (l *Ledger) settle(p *pod) {
-	if !p.gone && p.Running() && !p.settled && !l.now.Before(p.Since.Add(settling)) {
+	if !p.gone && p.Running() && !p.settled && !l.now.Before(p.awaited) {
 		p.settled = true
 		l.judge(p)
 	}

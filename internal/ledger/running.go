@@ -3,30 +3,53 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
 // runningSince tells when a pod came to run: when the last of its containers was started for the
-// first time, for until then its phase is Pending. ok is false if it does not run.
+// first time, or of those that run while others are not started yet, for until then its phase is
+// Pending. ok is false if nothing of it runs.
 //
 // Of a container that was started again the API does not tell when that was first. Then it is
 // taken to be the end of initialization, which is earlier: a pod that keeps crashing must not stay
 // young forever.
 func runningSince(pod *corev1.Pod) (since time.Time, ok bool) {
-	if pod.Status.Phase != corev1.PodRunning {
-		return time.Time{}, false
-	}
-	for i := range pod.Status.ContainerStatuses {
-		if t := firstStart(pod, &pod.Status.ContainerStatuses[i]); t.After(since) {
-			since = t
+	s := &pod.Status
+	switch s.Phase {
+	case corev1.PodRunning:
+		since, ok = lastStart(pod, s.ContainerStatuses, func(corev1.ContainerStatus) bool { return true }), true
+	case corev1.PodPending:
+		for _, all := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
+			if slices.ContainsFunc(all, isRunning) {
+				ok = true
+				if t := lastStart(pod, all, isRunning); t.After(since) {
+					since = t
+				}
+			}
 		}
 	}
-	if since.IsZero() {
+	if ok && since.IsZero() {
 		since = startOf(pod)
 	}
-	return since, true
+	return since, ok
+}
+
+func isRunning(c corev1.ContainerStatus) bool { return c.State.Running != nil }
+
+// lastStart is when the last of those containers was started for the first time; zero if that is not known.
+func lastStart(pod *corev1.Pod, all []corev1.ContainerStatus, which func(corev1.ContainerStatus) bool) (last time.Time) {
+	for i := range all {
+		if !which(all[i]) {
+			continue
+		}
+		if t := firstStart(pod, &all[i]); t.After(last) {
+			last = t
+		}
+	}
+	return last
 }
 
 // firstStart is when the container was started for the first time; zero if that is not known.

@@ -3,12 +3,14 @@
 package ledger
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -49,9 +51,47 @@ func TestSinceWhenAPodRuns(t *testing.T) {
 	}
 }
 
-func TestAPodWhoseContainersAreNotAllStartedDoesNotRun(t *testing.T) {
-	pod := corev1.Pod{}
-	pod.Status.Phase = corev1.PodPending
-	_, ok := runningSince(&pod)
-	NewWithT(t).Expect(ok).To(BeFalse())
+func TestPodsThatAreGoneAreForgottenThoughNoPolicyAsks(t *testing.T) {
+	l := New(now)
+	for i := range 1000 {
+		name := fmt.Sprintf("job-%d", i)
+		l.SetPod(&Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(name)}, Spec: &corev1.PodSpec{}})
+		l.DeletePod(types.NamespacedName{Namespace: "shop", Name: name})
+	}
+	NewWithT(t).Expect(len(l.joined) + len(l.ordered)).To(BeNumerically("<=", fewGone))
+}
+
+func TestAPodWhoseContainersAreNotAllStarted(t *testing.T) {
+	began := metav1.NewTime(now.Add(-40 * time.Minute))
+	runs := func(ago time.Duration, restarts int32) []corev1.ContainerStatus {
+		return []corev1.ContainerStatus{
+			{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}},
+			{RestartCount: restarts, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now.Add(-ago))}}},
+		}
+	}
+	for name, test := range map[string]struct {
+		status corev1.PodStatus
+		runs   bool
+		ago    time.Duration
+	}{
+		"does not run if none is":                                      {corev1.PodStatus{}, false, 0},
+		"does not run if they wait":                                    {corev1.PodStatus{ContainerStatuses: runs(0, 0)[:1]}, false, 0},
+		"runs since an init container does":                            {corev1.PodStatus{InitContainerStatuses: runs(time.Hour/2, 0)}, true, time.Hour / 2},
+		"runs since another container does":                            {corev1.PodStatus{ContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
+		"runs since a debug container does":                            {corev1.PodStatus{EphemeralContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
+		"runs since the last of them does":                             {corev1.PodStatus{InitContainerStatuses: runs(time.Hour/2, 0), ContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
+		"runs since the kubelet took it if the container keeps ending": {corev1.PodStatus{InitContainerStatuses: runs(time.Second, 3)}, true, 40 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod := corev1.Pod{Status: test.status}
+			pod.Status.Phase, pod.Status.StartTime = corev1.PodPending, &began
+			since, ok := runningSince(&pod)
+			g.Expect(ok).To(Equal(test.runs))
+			if ok {
+				g.Expect(since).To(BeTemporally("==", now.Add(-test.ago)))
+			}
+			g.Expect(Keep(&pod).Running()).To(Equal(test.runs))
+		})
+	}
 }
