@@ -212,11 +212,30 @@ func (w *world) namespace(n int) *corev1.Namespace {
 	}
 }
 
+// nodeObject is a node as its kubelet writes it, with the fifty images that it names at most.
 func (w *world) nodeObject(n int) *corev1.Node {
-	return &corev1.Node{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
-		ObjectMeta: metav1.ObjectMeta{Name: w.nodeName(n), UID: types.UID(fmt.Sprintf("1b3c-%032d", n)), CreationTimestamp: metav1.NewTime(w.began)},
+	node := &corev1.Node{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: w.nodeName(n), UID: types.UID(fmt.Sprintf("1b3c-%032d", n)), CreationTimestamp: metav1.NewTime(w.began),
+			Labels: map[string]string{corev1.LabelOSStable: string(corev1.Linux), corev1.LabelHostname: w.nodeName(n)},
+		},
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{
+			OperatingSystem: string(corev1.Linux), KernelVersion: "6.18.0-amd64", ContainerRuntimeVersion: "containerd://2.3.0", KubeletVersion: "v1.37.2",
+		}},
 	}
+	for _, handler := range []string{"", "runc"} {
+		node.Status.RuntimeHandlers = append(node.Status.RuntimeHandlers, corev1.NodeRuntimeHandler{
+			Name: handler, Features: &corev1.NodeRuntimeHandlerFeatures{RecursiveReadOnlyMounts: ptr.To(true), UserNamespaces: ptr.To(true)},
+		})
+	}
+	for i := range 50 {
+		name := fmt.Sprintf("registry.example.com/platform/image-%02d", i)
+		node.Status.Images = append(node.Status.Images, corev1.ContainerImage{
+			Names: []string{name + "@sha256:" + strings.Repeat("4e1243bd", 8), name + ":1.42.0"}, SizeBytes: 50 << 20,
+		})
+	}
+	return node
 }
 
 // policies: one for each team, and the rest for every pod. None is carried out at admission.
