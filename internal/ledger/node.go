@@ -143,11 +143,19 @@ func (l *Ledger) judgeOn(n *node) {
 func (n *node) turns(now time.Time) time.Time {
 	switch {
 	case n.renewed.After(now.Add(AgentLease)):
-		return n.renewed.Add(-AgentLease)
+		// Whoever writes moments of centuries to come, one before the other, has no alarm kept for each.
+		return earlier(n.renewed.Add(-AgentLease), now.Add(AgentLease))
 	case Fresh(n.renewed, now, AgentLease):
 		return n.renewed.Add(AgentLease).Add(time.Millisecond)
 	}
 	return time.Time{}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // waitForSilence sets an alarm for when the node's state turns, if that makes a difference and none is set that

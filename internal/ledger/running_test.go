@@ -3,14 +3,12 @@
 package ledger
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -49,16 +47,6 @@ func TestSinceWhenAPodRuns(t *testing.T) {
 			g.Expect(Keep(&pod)).To(SatisfyAll(HaveField("Since", BeTemporally("==", since)), HaveField("Running()", true)))
 		})
 	}
-}
-
-func TestPodsThatAreGoneAreForgottenThoughNoPolicyAsks(t *testing.T) {
-	l := New(now)
-	for i := range 1000 {
-		name := fmt.Sprintf("job-%d", i)
-		l.SetPod(&Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(name)}, Spec: &corev1.PodSpec{}})
-		l.DeletePod(types.NamespacedName{Namespace: "shop", Name: name})
-	}
-	NewWithT(t).Expect(len(l.joined) + len(l.ordered)).To(BeNumerically("<=", fewGone))
 }
 
 func TestAPodWhoseContainersAreNotAllStarted(t *testing.T) {
