@@ -119,7 +119,7 @@ func (v *volumes) Transformer() toolscache.TransformFunc {
 func stripVolume(pv *corev1.PersistentVolume) *corev1.PersistentVolume {
 	out := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: pv.Name, UID: pv.UID, ResourceVersion: pv.ResourceVersion}}
 	out.Spec.HostPath, out.Spec.Local = pv.Spec.HostPath, pv.Spec.Local
-	out.Status.Phase = pv.Status.Phase
+	out.Status.Phase, out.Status.LastPhaseTransitionTime = pv.Status.Phase, pv.Status.LastPhaseTransitionTime
 	if ref := pv.Spec.ClaimRef; ref != nil {
 		out.Spec.ClaimRef = &corev1.ObjectReference{Namespace: ref.Namespace, Name: ref.Name, UID: ref.UID}
 	}

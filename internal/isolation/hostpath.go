@@ -130,6 +130,9 @@ func (s scope) hostPaths(visit func(hostPath)) {
 		}
 		writable = writable && (v.PersistentVolumeClaim == nil || !v.PersistentVolumeClaim.ReadOnly)
 		for j := range claimed {
+			if !claimed[j].of(s.Created) {
+				continue
+			}
 			visit(hostPath{claimed[j].bound(), i, v.Name, &claimed[j], writable})
 		}
 	}

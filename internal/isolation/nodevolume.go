@@ -3,6 +3,8 @@
 package isolation
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,8 +21,11 @@ Fields of a PersistentVolume:
   spec.claimRef
       the claim that it is for. Without a UID it is only reserved for a claim of that name
   status.phase
-      Bound, while there is the claim of that UID. Once that is gone, Released (the page "Persistent
-      Volumes"): a new claim of its name gets another volume
+      Bound, while there is the claim of that UID. Once that is gone, Released, or Failed (the page
+      "Persistent Volumes"): a new claim of its name gets another volume
+  status.lastPhaseTransitionTime
+      when it was released. A pod that is older has it mounted all the same: the finalizer that keeps a
+      claim while pods use it (pvc-protection) can be removed by whoever may write the claim
 
 Fields of a pod:
   spec.volumes[*].persistentVolumeClaim.claimName
@@ -40,13 +45,25 @@ type NodeVolume struct {
 	Path string
 	// Type of a hostPath, if it has one.
 	Type corev1.HostPathType
+	// Released is when its claim was gone: pods that were created later do not have it. Zero while it is bound,
+	// and if that is not known.
+	Released time.Time
 }
 
-// NodeVolumeOf is the part of the node that a PersistentVolume shows, and the claim that it is bound to;
-// ok is false if it shows none or is bound to none.
+// NodeVolumeOf is the part of the node that a PersistentVolume shows, and the claim that it is or was bound
+// to; ok is false if it shows none or never was bound.
 func NodeVolumeOf(pv *corev1.PersistentVolume) (v NodeVolume, claim types.NamespacedName, ok bool) {
 	ref := pv.Spec.ClaimRef
-	if ref == nil || ref.UID == "" || pv.Status.Phase != corev1.VolumeBound {
+	if ref == nil || ref.UID == "" {
+		return NodeVolume{}, types.NamespacedName{}, false
+	}
+	switch pv.Status.Phase {
+	case corev1.VolumeBound:
+	case corev1.VolumeReleased, corev1.VolumeFailed:
+		if at := pv.Status.LastPhaseTransitionTime; at != nil {
+			v.Released = at.UTC()
+		}
+	default:
 		return NodeVolume{}, types.NamespacedName{}, false
 	}
 	v.Name = pv.Name
@@ -73,6 +90,11 @@ func VolumeClaimOf(pod string, v *corev1.Volume) string {
 		return pod + "-" + v.Name
 	}
 	return ""
+}
+
+// of tells whether a pod that was created then has the volume by its claim. The API server's clock has seconds.
+func (v *NodeVolume) of(created time.Time) bool {
+	return v.Released.IsZero() || !created.After(v.Released)
 }
 
 // bound is the volume as if the pod had asked for its path.

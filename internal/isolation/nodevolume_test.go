@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -122,10 +123,19 @@ func TestAVolumeShowsTheNodeToTheClaimThatItIsBoundTo(t *testing.T) {
 	g.Expect(ok).To(BeTrue())
 	g.Expect(v).To(Equal(isolation.NodeVolume{Name: "pv", Source: "local", Path: "/mnt/a"}))
 
+	gone := metav1.NewTime(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC))
+	for _, phase := range []corev1.PersistentVolumePhase{corev1.VolumeReleased, corev1.VolumeFailed} {
+		v, _, ok = isolation.NodeVolumeOf(volume(func(pv *corev1.PersistentVolume) {
+			pv.Status.Phase, pv.Status.LastPhaseTransitionTime = phase, &gone
+		}))
+		g.Expect(ok).To(BeTrue())
+		g.Expect(v.Released).To(Equal(gone.Time))
+	}
+
 	for name, change := range map[string]func(*corev1.PersistentVolume){
 		"for nobody":           func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil },
 		"reserved for a claim": func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = "" },
-		"released":             func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeReleased },
+		"made free again":      func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeAvailable },
 		"of another kind": func(pv *corev1.PersistentVolume) {
 			pv.Spec.PersistentVolumeSource = corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{Server: "a", Path: "/"}}
 		},

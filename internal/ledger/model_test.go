@@ -340,6 +340,7 @@ func (m *model) changeVolume() string {
 	switch m.IntN(6) {
 	case 0:
 		pv.Status.Phase = pick(m, corev1.VolumeReleased, corev1.VolumeAvailable, corev1.VolumeFailed)
+		pv.Status.LastPhaseTransitionTime = pick(m, nil, &metav1.Time{Time: m.now.Add(-time.Duration(m.IntN(90)) * time.Second)})
 	case 1:
 		pv.Spec.ClaimRef.UID = ""
 	case 2:

@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
@@ -50,9 +51,9 @@ func TestAPodViolatesFromWhenItsClaimLeadsToTheNodeUntilItDoesNot(t *testing.T) 
 		HaveField("Pod", "pod-1"), HaveField("Kind", v1alpha1.Violation), HaveField("Portal", "hostPaths"),
 		HaveField("Message", "spec.volumes[0].persistentVolumeClaim is hostPath /srv of PersistentVolume pv, which is not allowed: use a volume of another type; allowed none"))))
 
-	released := ledgertest.NodeVolume("pv", "/srv", "shop", "claim-1")
-	released.Status.Phase = corev1.VolumeReleased
-	l.SetVolume(released)
+	free := ledgertest.NodeVolume("pv", "/srv", "shop", "claim-1")
+	free.Status.Phase = corev1.VolumeAvailable
+	l.SetVolume(free)
 	g.Expect(l.Standing(p.UID).Pods).To(Equal(compliant))
 
 	l.SetVolume(ledgertest.NodeVolume("pv", "/srv", "shop", "claim-0"))
@@ -63,6 +64,24 @@ func TestAPodViolatesFromWhenItsClaimLeadsToTheNodeUntilItDoesNot(t *testing.T) 
 
 	l.SetVolume(ledgertest.NodeVolume("pv", "/srv", "lab", "claim-1"))
 	g.Expect(l.Standing(p.UID).Pods).To(Equal(compliant), "a claim of that name in another namespace is another")
+}
+
+func TestWhoTakesTheClaimFromUnderARunningPodDoesNotMakeItCompliant(t *testing.T) {
+	g := NewWithT(t)
+	s, p := claiming(1), withoutPaths()
+	younger := *s.Pods[0].DeepCopy()
+	younger.Name, younger.UID, younger.CreationTimestamp = "younger", "uid-younger", metav1.NewTime(ledgertest.Now)
+	s.Pods = append(s.Pods, younger)
+	l := s.Ledger(ledgertest.Now, p)
+	released := ledgertest.NodeVolume("pv", "/srv", "shop", "claim-0")
+	released.Status.Phase, released.Status.LastPhaseTransitionTime = corev1.VolumeReleased, &metav1.Time{Time: ledgertest.Now.Add(-time.Minute)}
+	l.SetVolume(released)
+	g.Expect(l.Standing(p.UID).Findings).To(ContainElement(SatisfyAll(HaveField("Pod", "pod-0"), HaveField("Kind", v1alpha1.Violation))), "it has the volume mounted all the same")
+	g.Expect(l.Standing(p.UID).Pods.Violating).To(BeEquivalentTo(1), "one that came after has another volume, or none")
+
+	released.Status.LastPhaseTransitionTime = nil
+	l.SetVolume(released)
+	g.Expect(l.Standing(p.UID).Pods.Violating).To(BeEquivalentTo(2), "where it is not known who came after")
 }
 
 func TestWhileVolumesAreNotKnownPodsWithClaimsAreNotVerified(t *testing.T) {

@@ -65,7 +65,7 @@ func becomes(ctx context.Context, pv *corev1.PersistentVolume, phase corev1.Pers
 var _ = Describe("PersistentVolumes that show a part of their node", func() {
 	compliant, violating := v1alpha1.PodCounts{Matched: 1, Compliant: 1}, v1alpha1.PodCounts{Matched: 1, Violating: 1}
 
-	It("have the pods of their claims violate the portal while they are bound, told once, also across a restart", func(ctx context.Context) {
+	It("have the pods of their claims violate the portal, also when they are released under them, told once, also across a restart", func(ctx context.Context) {
 		namespace, a := aNamespace(ctx), anAgent(ctx)
 		p := aPolicy(ctx, namespace, withoutPaths)
 		pod := running(ctx, namespace, "web", a.node, time.Hour, claiming("data"))
@@ -84,7 +84,10 @@ var _ = Describe("PersistentVolumes that show a part of their node", func() {
 		start()
 		Consistently(eventsOn(ctx, namespace)).WithTimeout(while).Should(ConsistOf("web Warning Violation 1"))
 		becomes(ctx, pv, corev1.VolumeReleased, namespace, "data")
-		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(counts(compliant))
+		Expect(pv.Status.LastPhaseTransitionTime).NotTo(BeNil())
+		Consistently(statusOf(ctx, p)).WithTimeout(while).Should(counts(violating), "the pod is older, and has it mounted")
+		becomes(ctx, pv, corev1.VolumeAvailable, namespace, "data")
+		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(counts(compliant), "the administrator made it free")
 		Eventually(eventsOn(ctx, namespace)).WithTimeout(soon).Should(ConsistOf("web Warning Violation 1", "web Normal IsolationRestored 1"))
 	})
 
