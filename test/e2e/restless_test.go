@@ -68,7 +68,7 @@ var _ = Describe("Pods that come and go", Label("escapes", "node"), Ordered, fun
 		l.inside(bomb, "bomb")
 		l.inside(away, "bomb", "1", "net")
 		for i, counter := range counters {
-			Eventually(l.refusals(node, counter)).WithTimeout(time.Minute).Should(BeNumerically(">", 100), "bomb %d is none", i)
+			Eventually(l.refusals(node, counter)).WithTimeout(time.Minute).Should(BeNumerically(">", 10), "bomb %d is none", i)
 		}
 		later := time.Now()
 		l.inside(beside, "thread", "1", "net")
