@@ -64,6 +64,9 @@ type Looker struct {
 	problems   []Problem
 	// directories are the UIDs by which cgroups name pods, by container.
 	directories map[string]string
+	// crowds count the records of each container (by ID); untold are containers (by ID) of which processes were missed.
+	crowds map[string]int
+	untold map[string]bool
 	// refused: a link of the process at hand was refused; refusedAll: of any process;
 	// refusedInside: of one in a container. readable: another process's link was read.
 	refused, refusedAll, refusedInside, readable bool
@@ -93,6 +96,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	for _, pid := range pids {
 		l.gather(pid, outside)
 	}
+	l.thinAll()
 	node := &l.nodeSets[isolation.PID]
 	l.homes = homesOf(l.records, node, l.homes)
 	a := assign(l.records, l.homes, node)
@@ -101,6 +105,11 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 		look.Outside = a.outside
 	}
 	look.Containers = identify(a.groups, x)
+	for i := range look.Containers {
+		if c := &look.Containers[i]; l.untold[c.ID] {
+			c.Missed = tooMany
+		}
+	}
 	look.Containers = append(look.Containers, absent(look.Containers, x)...)
 	sortContainers(look.Containers)
 	l.disputed = a.disputed
@@ -122,6 +131,7 @@ func (l *Looker) begin(x *index) {
 		l.records = nil // what a crowd took that is no more is given back
 	}
 	l.records = l.records[:0]
+	l.crowds, l.untold = make(map[string]int), make(map[string]bool)
 	l.refusedAll, l.refusedInside, l.readable = false, false, false
 	l.sweep.begin(max(0, l.opts.Threads))
 }
@@ -216,8 +226,8 @@ func nodeSets(node *procns.NodeNamespaces) [isolation.NumAxes]isolation.NodeName
 func statsOf(processes int, look *isolation.Look) Stats {
 	s := Stats{Processes: processes, Containers: len(look.Containers)}
 	for i := range look.Containers {
+		s.Contained += look.Containers[i].Total()
 		for j := range look.Containers[i].Processes {
-			s.Contained++
 			for _, ns := range look.Containers[i].Processes[j].Namespaces {
 				if ns.Reason != "" {
 					s.Unreadable++
@@ -237,7 +247,7 @@ func disputeFindings(disputed []dispute, look *isolation.Look) []isolation.Findi
 	for i := range disputed {
 		d := &disputed[i]
 		if at, ok := told[d.at.Container]; ok {
-			findings[at].Evidence.Processes++
+			findings[at].Evidence.Processes += 1 + d.process.Alike
 			continue
 		}
 		for j := range look.Containers {
@@ -251,7 +261,7 @@ func disputeFindings(disputed []dispute, look *isolation.Look) []isolation.Findi
 				Message: "cgroup hierarchies name different pods for one process: " + isolation.Sanitize(d.between, 512),
 				Evidence: &isolation.Evidence{
 					PID: d.process.PID, TID: d.process.TID, StartTime: d.process.StartTime,
-					Command: isolation.Sanitize(d.process.Command, 64), Processes: 1,
+					Command: isolation.Sanitize(d.process.Command, 64), Processes: 1 + d.process.Alike,
 				},
 			})
 			break

@@ -45,7 +45,7 @@ func (l *Looker) gather(pid int, outside bool) {
 	if r.by.nobody() && l.onlyNodes(&r.Process) {
 		return // it owns nothing that is not the node's anyway, and there can be very many
 	}
-	l.records = append(l.records, r)
+	l.keep(&r)
 	if !l.contained(&r) {
 		return
 	}
