@@ -22,6 +22,10 @@ type record struct {
 	isolation.Process
 	by      Attribution
 	threads int
+	// session is the number of the process that leads or led the session.
+	session int
+	// unplaced is set if its cgroup could not be read.
+	unplaced bool
 	// alike are the numbers of younger processes that are exactly where this one is, and of which nothing else is kept.
 	alike []int32
 }
@@ -145,6 +149,8 @@ type assignment struct {
 	groups []*group
 	// outside are the processes in no container.
 	outside []isolation.Process
+	// left are processes that descend from a container and are in no cgroup of it.
+	left map[processKey]Attribution
 	// disputed are processes whose v1 hierarchies name different pods.
 	disputed []dispute
 }
@@ -157,21 +163,32 @@ type dispute struct {
 }
 
 // assign decides whose every process is. Records are in ascending order of PID.
-func assign(records []record, h homes, node *isolation.NodeNamespaces) *assignment {
-	enclosed := h.enclosed(records)
+func assign(records []record, d *descent, node *isolation.NodeNamespaces) *assignment {
+	enclosed := d.homes.enclosed(records)
 	a := &assignment{}
 	groups := make(map[string]*group)
-	contained := containment{pids: make(map[int]bool, len(records))}
-	owners := make([]Attribution, len(records))
+	f := family{
+		descent: d, records: records, owners: make([]Attribution, len(records)), at: make(map[int]int, len(records)),
+	}
 	for i := range records {
-		owners[i] = h.owner(&records[i], enclosed)
-		if owners[i].Container != "" {
+		f.owners[i] = d.homes.owner(&records[i], enclosed)
+		if records[i].PPID != records[i].PID { // a thread is found by its process
+			f.at[records[i].PID] = i
+		}
+		for _, pid := range records[i].alike {
+			f.at[int(pid)] = i
+		}
+	}
+	a.left = f.leavers()
+	contained := containment{pids: make(map[int]bool, len(records))}
+	for i := range records {
+		if f.owners[i].Container != "" {
 			contained.add(&records[i])
 		}
 	}
 	parents := parentsOf(records)
 	for i := range records {
-		r, at := &records[i], owners[i]
+		r, at := &records[i], f.owners[i]
 		if at.Container == "" {
 			if at.PodUID == "" || isHelper(r, node, parents, contained) {
 				a.outside = append(a.outside, r.Process)
