@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"slices"
+
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
@@ -20,6 +22,12 @@ type record struct {
 	isolation.Process
 	by      Attribution
 	threads int
+	// session is the number of the process that leads or led the session.
+	session int
+	// unplaced is set if its cgroup could not be read.
+	unplaced bool
+	// alike are the numbers of younger processes that are exactly where this one is, and of which nothing else is kept.
+	alike []int32
 }
 
 // home is the container that a pid namespace belongs to, by the namespace's first process.
@@ -132,6 +140,7 @@ func (h homes) enclosed(records []record) map[string]bool {
 type group struct {
 	at        Attribution
 	processes []isolation.Process
+	crowd     []int32 // see [isolation.ContainerLook]
 }
 
 // assignment is whose every process of a look is.
@@ -140,6 +149,8 @@ type assignment struct {
 	groups []*group
 	// outside are the processes in no container.
 	outside []isolation.Process
+	// left are processes that descend from a container and are in no cgroup of it.
+	left map[processKey]Attribution
 	// disputed are processes whose v1 hierarchies name different pods.
 	disputed []dispute
 }
@@ -152,21 +163,32 @@ type dispute struct {
 }
 
 // assign decides whose every process is. Records are in ascending order of PID.
-func assign(records []record, h homes, node *isolation.NodeNamespaces) *assignment {
-	enclosed := h.enclosed(records)
+func assign(records []record, d *descent, node *isolation.NodeNamespaces) *assignment {
+	enclosed := d.homes.enclosed(records)
 	a := &assignment{}
 	groups := make(map[string]*group)
-	contained := make(map[int]bool, len(records))
-	owners := make([]Attribution, len(records))
+	f := family{
+		descent: d, records: records, owners: make([]Attribution, len(records)), at: make(map[int]int, len(records)),
+	}
 	for i := range records {
-		owners[i] = h.owner(&records[i], enclosed)
-		if owners[i].Container != "" {
-			contained[records[i].PID] = true
+		f.owners[i] = d.homes.owner(&records[i], enclosed)
+		if records[i].PPID != records[i].PID { // a thread is found by its process
+			f.at[records[i].PID] = i
+		}
+		for _, pid := range records[i].alike {
+			f.at[int(pid)] = i
+		}
+	}
+	a.left = f.leavers()
+	contained := containment{pids: make(map[int]bool, len(records))}
+	for i := range records {
+		if f.owners[i].Container != "" {
+			contained.add(&records[i])
 		}
 	}
 	parents := parentsOf(records)
 	for i := range records {
-		r, at := &records[i], owners[i]
+		r, at := &records[i], f.owners[i]
 		if at.Container == "" {
 			if at.PodUID == "" || isHelper(r, node, parents, contained) {
 				a.outside = append(a.outside, r.Process)
@@ -181,9 +203,13 @@ func assign(records []record, h homes, node *isolation.NodeNamespaces) *assignme
 			a.groups = append(a.groups, g)
 		}
 		g.processes = append(g.processes, r.Process)
+		g.crowd = append(g.crowd, r.alike...)
 		if r.by.Disagreement != "" {
 			a.disputed = append(a.disputed, dispute{at, r.Process, r.by.Disagreement})
 		}
+	}
+	for _, g := range a.groups {
+		slices.Sort(g.crowd)
 	}
 	return a
 }
@@ -211,6 +237,34 @@ const strayPrefix = "pod-"
 // strayID is the ID of the container that a pod's processes in no container are counted as.
 func strayID(podUID string) string { return strayPrefix + podUID }
 
+// containment tells which processes are in containers.
+type containment struct {
+	pids   map[int]bool
+	crowds [][]int32
+}
+
+func (c *containment) add(r *record) {
+	c.pids[r.PID] = true
+	if len(r.alike) > 0 {
+		c.crowds = append(c.crowds, r.alike)
+	}
+}
+
+func (c *containment) has(pid int) bool {
+	return c.pids[pid] || slices.ContainsFunc(c.crowds, func(pids []int32) bool {
+		_, found := slices.BinarySearch(pids, int32(pid))
+		return found
+	})
+}
+
+// groupID is the ID of the container that an attribution counts to; empty if it names nobody.
+func groupID(at *Attribution) string {
+	if at.Container == "" && at.PodUID != "" {
+		return strayID(at.PodUID)
+	}
+	return at.Container
+}
+
 // parentsOf maps the processes of a look to their parents.
 func parentsOf(records []record) map[int]int {
 	parents := make(map[int]int, len(records))
@@ -225,7 +279,7 @@ func parentsOf(records []record) map[int]int {
 //
 // A pid namespace of its own makes it none, though it is nobody's home: that is what a container looks like
 // which somebody started there by hand. Where the node's is not known, only the descent is asked.
-func isHelper(r *record, node *isolation.NodeNamespaces, parents map[int]int, contained map[int]bool) bool {
+func isHelper(r *record, node *isolation.NodeNamespaces, parents map[int]int, contained containment) bool {
 	ns := r.Namespaces[isolation.PID]
 	if ns.Reason != "" || len(node.IDs) > 0 && !isNodes(node, ns.ID) {
 		return false
@@ -233,7 +287,7 @@ func isHelper(r *record, node *isolation.NodeNamespaces, parents map[int]int, co
 	// As many steps as there are processes, for a chain that is read while it changes may loop.
 	pid := r.PPID
 	for range parents {
-		if contained[pid] {
+		if contained.has(pid) {
 			return false
 		}
 		parent, ok := parents[pid]

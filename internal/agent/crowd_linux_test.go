@@ -4,13 +4,16 @@ package agent
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // crowded adds so many processes that are where the process like is, numbered from the first on. Of each there is what a look
@@ -40,6 +43,94 @@ func crowded(t *testing.T, tree *proctest.Tree, like, first, count int) {
 		must(os.Symlink("../"+strconv.Itoa(like)+"/ns", filepath.Join(dir, "ns")))
 		for name, file := range files {
 			must(os.Link(file, filepath.Join(dir, name)))
+		}
+	}
+}
+
+// A container may have as many processes as it likes. Of those that are where others are only the numbers are kept, and they hide neither
+// who is elsewhere nor the container's first process, whose number may be higher than theirs.
+func TestACrowdInAContainer(t *testing.T) {
+	if testing.Short() || raced {
+		t.Skip("50,000 folders take a while")
+	}
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		t.Setenv("TMPDIR", "/dev/shm") // a tmpfs, where they are made faster
+	}
+	const crowd, bound = 50_000, 4 << 20 // what is kept of as many as are kept, and a number of each of the others
+	tree := proctest.New(t)
+	tree.Add(theWeb()...)
+	w := watch(t, tree, pods{web()})
+	w.settled()
+	before := heap()
+	// Links to files of one process: all of them have its start, which is later than that of the container's first.
+	tree.Add(proctest.Process{PID: 50, PPID: 110, Start: 5000, Comm: "many", Cgroup: inApp, NS: proctest.Pod(1, 1)})
+	crowded(t, tree, 50, 1000, crowd)
+	tree.Add(proctest.Process{PID: 900_000, PPID: 30_000, Comm: "out", Cgroup: inApp, NS: proctest.Pod(1, 1).With(proctest.Net, proctest.Node[proctest.Net])})
+	w.look(2 * time.Second)
+	o := w.look(2 * time.Second)
+	if used := int64(heap()) - int64(before); used > bound {
+		t.Errorf("%d bytes are kept of %d processes, more than %d", used, crowd, bound)
+	}
+	same(t, told(o), []string{"Escape shop/web network"})
+	same(t, o.Findings[0].Evidence.PID, 900_000)
+	same(t, o.Findings[0].Evidence.OwnInode, proctest.Pod(1, 1)[proctest.Net])
+	same(t, w.Stats().Contained, crowd+5) // 50, 100, 110, 111, and who is out
+	for i := range o.Containers {
+		if c := &o.Containers[i]; c.Name == "app" {
+			same(t, c.Total(), crowd+4)
+			same(t, c.First().PID, 110)
+			same(t, c.Has(30_000), true) // the parent of who is out, one of the crowd
+		}
+	}
+	same(t, o.Pods[0].Levels[isolation.Mount], isolation.Container)
+}
+
+func TestARealCrowd(t *testing.T) {
+	const crowd = 2 * maxAlone
+	cgroup := cgroupOf(t, proctest.ID("a"))
+	// It waits for a line, so that it is in the cgroup before it starts the others; they end with it, for it is the first of its pid namespace.
+	shell := exec.Command("sh", "-c", "read go; i=0; while [ $i -lt $0 ]; do sleep 1000 & i=$((i+1)); done; echo done; read end", strconv.Itoa(crowd))
+	shell.SysProcAttr = &syscall.SysProcAttr{Cloneflags: own}
+	in, err := shell.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := shell.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shell.Start(); err != nil {
+		t.Skipf("namespaces cannot be made: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = shell.Process.Kill()
+		_ = shell.Wait()
+	})
+	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(shell.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	w := realWitness(t)
+	w.settled()
+	if _, err := in.Write([]byte("go\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	escaped := helper(t, "sleep", 0, cgroup)
+	w.look(2 * time.Second)
+	o := w.look(2 * time.Second)
+	_, findings := ofWeb(o)
+	same(t, names(findings), []string{"Escape ipc", "Escape mount", "Escape network", "Escape pid", "Escape uts"})
+	if f := findings["Escape network"]; f != nil {
+		same(t, f.Evidence.PID, escaped)
+	}
+	for i := range o.Containers {
+		if c := &o.Containers[i]; c.Name == "app" {
+			same(t, c.First().PID, shell.Process.Pid)
+			same(t, c.Total(), crowd+2)
+			same(t, len(c.Processes), maxAlone+1) // and the one that is elsewhere
 		}
 	}
 }

@@ -7,8 +7,10 @@
 //
 //	attribution.go, cgroup_path.go  whose a process is, by its cgroups (pure)
 //	assign.go                       whose it is by its pid namespace, which cannot be forged (pure)
+//	leavers.go                      who descends from a container and is in no cgroup of it any more (pure)
 //	directory.go, identify.go       what the API knows of a container; sandboxes and strays (pure)
 //	looker.go, read.go, threads.go  one look: /proc -> isolation.Look
+//	crowd.go                        what is kept of a container with very many processes
 //	selftest.go, refusal.go         what the agent lacks to see everything, and why it is refused
 //	report.go                       an observation as the status of a report (pure)
 //	kube.go, publish.go             pods of this node; report and lease

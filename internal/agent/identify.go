@@ -22,7 +22,7 @@ func identify(groups []*group, x *index) []isolation.ContainerLook {
 	looks := make([]isolation.ContainerLook, 0, len(groups)+8)
 	pods := podsOf(groups, x)
 	for _, g := range groups {
-		look := isolation.ContainerLook{ID: g.at.Container, Processes: g.processes}
+		look := isolation.ContainerLook{ID: g.at.Container, Processes: g.processes, Crowd: g.crowd}
 		if g.at.PodUID != "" {
 			look.Pod.UID = g.at.PodUID
 			pods[g.at.PodUID].describe(g, x, &look)

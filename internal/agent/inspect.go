@@ -111,16 +111,12 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 	case err != nil:
 		c.Unread = "its mounts could not be read: " + err.Error()
 	}
-	inside := make(map[int]bool, len(look.Processes))
-	for i := range look.Processes {
-		inside[look.Processes[i].PID] = true
-	}
 	if user := first.Namespaces[isolation.User]; user.Reason == "" && !isNodes(&all.Node[isolation.User], user.ID) {
 		c.UserIDs = l.userIDs(first)
 	}
 	read := func(p *isolation.Process) (known bool) {
 		seen := openings.Process{
-			PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: inside[p.PPID],
+			PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: look.Has(p.PPID),
 			Outside: outside(p, all), Nested: nested(p, first, all),
 		}
 		// What is in a mount namespace that the container made for itself is not followed: whoever made
@@ -144,7 +140,7 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 			continue
 		}
 		if len(c.Processes) == maxInspected || spent() > end {
-			c.Unread = fmt.Sprintf("%d of its %d processes were looked at closely: that is the most, or the others would take too long", len(c.Processes), len(look.Processes))
+			c.Unread = fmt.Sprintf("%d of its %d processes were looked at closely: that is the most, or the others would take too long", len(c.Processes), look.Total())
 			break
 		}
 		read(p)

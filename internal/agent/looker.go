@@ -50,8 +50,15 @@ type Looker struct {
 	opts LookerOptions
 	self int // the reader's own pid
 
-	homes     homes
-	sweep     sweep
+	homes homes
+	sweep sweep
+	// left are processes that left a container, leftPIDs their numbers, and leftSince is since when each container (by ID) has such.
+	left      map[processKey]Attribution
+	leftPIDs  map[int]bool
+	leftSince map[string]time.Time
+	// sharing are the numbers of processes in containers and in the node's pid namespace; swept is when they were last searched for.
+	sharing   map[int]bool
+	swept     time.Time
 	inspector openings.Inspector
 
 	// Of the look that is being taken, and then of the last one.
@@ -64,6 +71,9 @@ type Looker struct {
 	problems   []Problem
 	// directories are the UIDs by which cgroups name pods, by container.
 	directories map[string]string
+	// crowds count the records of each container (by ID); untold are containers (by ID) of which processes were missed.
+	crowds map[string]int
+	untold map[string]bool
 	// refused: a link of the process at hand was refused; refusedAll: of any process;
 	// refusedInside: of one in a container. readable: another process's link was read.
 	refused, refusedAll, refusedInside, readable bool
@@ -93,14 +103,21 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	for _, pid := range pids {
 		l.gather(pid, outside)
 	}
+	l.thinAll()
 	node := &l.nodeSets[isolation.PID]
 	l.homes = homesOf(l.records, node, l.homes)
-	a := assign(l.records, l.homes, node)
+	a := assign(l.records, &descent{l.homes, l.left, runs(pids)}, node)
+	l.remember(a)
 	look := &isolation.Look{At: now, Node: l.nodeSets, OutsideRead: outside}
 	if outside {
 		look.Outside = a.outside
 	}
 	look.Containers = identify(a.groups, x)
+	for i := range look.Containers {
+		if c := &look.Containers[i]; l.untold[c.ID] {
+			c.Missed = tooMany
+		}
+	}
 	look.Containers = append(look.Containers, absent(look.Containers, x)...)
 	sortContainers(look.Containers)
 	l.disputed = a.disputed
@@ -113,6 +130,19 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	return look, nil
 }
 
+// remember keeps of a look what the next needs to find those that left.
+func (l *Looker) remember(a *assignment) {
+	l.left, l.leftPIDs, l.sharing = a.left, make(map[int]bool, len(a.left)), make(map[int]bool)
+	for key := range a.left {
+		l.leftPIDs[key.pid] = true
+	}
+	for i := range l.records {
+		if r := &l.records[i]; r.by.Container != "" && !l.elsewhere(&r.Process) {
+			l.sharing[r.PID] = true
+		}
+	}
+}
+
 // begin prepares a look.
 func (l *Looker) begin(x *index) {
 	l.node = l.fs.NodeNamespaces()
@@ -122,6 +152,10 @@ func (l *Looker) begin(x *index) {
 		l.records = nil // what a crowd took that is no more is given back
 	}
 	l.records = l.records[:0]
+	if l.sharing == nil {
+		l.sharing = make(map[int]bool)
+	}
+	l.crowds, l.untold = make(map[string]int), make(map[string]bool)
 	l.refusedAll, l.refusedInside, l.readable = false, false, false
 	l.sweep.begin(max(0, l.opts.Threads))
 }
@@ -130,7 +164,11 @@ func (l *Looker) begin(x *index) {
 // outside of containers, it looks again with them. What the cgroups of processes contradict is
 // added to the findings, and what a close look found open.
 func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.Observation, error) {
-	look, err := l.Look(now, false)
+	sweep := now.Sub(l.swept) >= sweepEvery
+	if sweep {
+		l.swept = now
+	}
+	look, err := l.Look(now, sweep)
 	if err != nil {
 		return isolation.Observation{}, err
 	}
@@ -144,6 +182,8 @@ func (l *Looker) Observe(tracker *isolation.Tracker, now time.Time) (isolation.O
 	if err != nil {
 		return isolation.Observation{}, fmt.Errorf("observe what was seen: %w", err)
 	}
+	left, pending := l.leaverFindings(look)
+	observation.Findings, observation.Pending = append(observation.Findings, left...), observation.Pending || pending
 	observation.Findings = append(observation.Findings, disputeFindings(l.disputed, look)...)
 	if l.opts.Inspect > 0 && l.fs.ShowsReader() {
 		if err := l.inspect(look); err != nil {
@@ -216,8 +256,8 @@ func nodeSets(node *procns.NodeNamespaces) [isolation.NumAxes]isolation.NodeName
 func statsOf(processes int, look *isolation.Look) Stats {
 	s := Stats{Processes: processes, Containers: len(look.Containers)}
 	for i := range look.Containers {
+		s.Contained += look.Containers[i].Total()
 		for j := range look.Containers[i].Processes {
-			s.Contained++
 			for _, ns := range look.Containers[i].Processes[j].Namespaces {
 				if ns.Reason != "" {
 					s.Unreadable++
@@ -237,7 +277,7 @@ func disputeFindings(disputed []dispute, look *isolation.Look) []isolation.Findi
 	for i := range disputed {
 		d := &disputed[i]
 		if at, ok := told[d.at.Container]; ok {
-			findings[at].Evidence.Processes++
+			findings[at].Evidence.Processes += 1 + d.process.Alike
 			continue
 		}
 		for j := range look.Containers {
@@ -251,7 +291,7 @@ func disputeFindings(disputed []dispute, look *isolation.Look) []isolation.Findi
 				Message: "cgroup hierarchies name different pods for one process: " + isolation.Sanitize(d.between, 512),
 				Evidence: &isolation.Evidence{
 					PID: d.process.PID, TID: d.process.TID, StartTime: d.process.StartTime,
-					Command: isolation.Sanitize(d.process.Command, 64), Processes: 1,
+					Command: isolation.Sanitize(d.process.Command, 64), Processes: 1 + d.process.Alike,
 				},
 			})
 			break

@@ -27,7 +27,7 @@ func (l *Looker) gather(pid int, outside bool) {
 		// It lives, and its cgroup cannot be told: its pid namespace may tell whose it is.
 		cgroups = nil
 	}
-	r := record{by: l.attributor.of(cgroups)}
+	r := record{by: l.attributor.of(cgroups), unplaced: err != nil}
 	r.PID = pid
 	l.refused = false
 	if !l.link(p, procns.PID, &r.Process) {
@@ -35,17 +35,20 @@ func (l *Looker) gather(pid int, outside bool) {
 	}
 	l.readable = l.readable || !l.refused && pid != l.self
 	l.refusedAll = l.refusedAll || l.refused
-	candidate := outside || l.contained(&r)
+	candidate := outside || l.contained(&r) || l.leftPIDs[pid]
 	if !candidate && !inRoot(cgroups) {
 		return
 	}
 	if !l.rest(p, &r, candidate) {
 		return
 	}
-	if r.by.nobody() && l.onlyNodes(&r.Process) {
+	if r.by.nobody() && l.onlyNodes(&r.Process) && !l.sharing[r.PPID] && !l.leftPIDs[pid] && !l.leftPIDs[r.PPID] {
 		return // it owns nothing that is not the node's anyway, and there can be very many
 	}
-	l.records = append(l.records, r)
+	l.keep(&r)
+	if r.by.Container != "" && !l.elsewhere(&r.Process) {
+		l.sharing[pid] = true
+	}
 	if !l.contained(&r) {
 		return
 	}
@@ -88,7 +91,7 @@ func (l *Looker) rest(p procns.Process, r *record, candidate bool) bool {
 	if stat.KernelThread() {
 		return false
 	}
-	r.PPID, r.StartTime, r.Command, r.threads = stat.PPID, stat.StartTime, stat.Comm, stat.NumThreads
+	r.PPID, r.StartTime, r.Command, r.threads, r.session = stat.PPID, stat.StartTime, stat.Comm, stat.NumThreads, stat.Session
 	if stat.Exited() {
 		// A zombie, unless only its first thread has ended.
 		return stat.NumThreads > 1 && l.leaderless(p, r, candidate)

@@ -76,7 +76,7 @@ func (l *Looker) threadsOf(p procns.Process, process *record) {
 		}
 		if r, ok := l.strayed(t, process); ok {
 			l.sweep.found[process.PID] = true
-			l.records = append(l.records, r)
+			l.keep(&r)
 		}
 		_ = t.Close() // nothing was written
 	}

@@ -137,7 +137,7 @@ func orphanFinding(c *ContainerLook) Finding {
 	f.Message = Sanitize(c.Stray, 512)
 	if p := c.First(); p != nil {
 		f.Evidence = evidenceOf(p, seen{}, seen{})
-		f.Evidence.Processes = len(c.Processes)
+		f.Evidence.Processes = c.Total()
 	}
 	return f
 }
@@ -145,7 +145,7 @@ func orphanFinding(c *ContainerLook) Finding {
 func evidenceOf(p *Process, s, base seen) *Evidence {
 	e := &Evidence{
 		PID: p.PID, TID: p.TID, StartTime: p.StartTime, Command: Sanitize(p.Command, 64),
-		Inode: s.id.Inode, OwnInode: base.id.Inode, Processes: 1,
+		Inode: s.id.Inode, OwnInode: base.id.Inode, Processes: 1 + p.Alike,
 	}
 	switch {
 	case s.owner.node:

@@ -52,6 +52,8 @@ type Process struct {
 	// Command is the process's comm: chosen by the process, to be sanitised before it is shown.
 	Command    string
 	Namespaces [NumAxes]Namespace
+	// Alike is how many processes of [ContainerLook.Crowd] are exactly where this one is.
+	Alike int
 	// MapsNodeRoot is set if the process's user namespace maps the node's uid 0: whatever the
 	// inode, root in there is root on the node.
 	MapsNodeRoot bool
@@ -125,7 +127,15 @@ type ContainerLook struct {
 	Stray string
 	// Processes in ascending order of PID. Processes that ended while they were read are left out.
 	Processes []Process
+	// Crowd are the numbers of further processes, in ascending order. Each is exactly where an older one of Processes is, and so
+	// needs no judgement of its own.
+	Crowd []int32
+	// Missed is the reason why there are processes of it of which nothing is known; empty if there are none.
+	Missed string
 }
+
+// Total is how many processes the container is known to have.
+func (c *ContainerLook) Total() int { return len(c.Processes) + len(c.Crowd) }
 
 // owner groups containers that may share namespaces: those of one pod, else each its own.
 func (c *ContainerLook) owner() string {
@@ -155,7 +165,7 @@ func (c *ContainerLook) First() *Process {
 		if oldest == nil || p.StartTime < oldest.StartTime {
 			oldest = p
 		}
-		if !c.has(p.PPID) && (first == nil || p.StartTime < first.StartTime) {
+		if !c.Has(p.PPID) && (first == nil || p.StartTime < first.StartTime) {
 			first = p
 		}
 	}
@@ -165,8 +175,11 @@ func (c *ContainerLook) First() *Process {
 	return first
 }
 
-// has tells whether a pid is one of the container's processes.
-func (c *ContainerLook) has(pid int) bool {
+// Has tells whether a pid is one of the container's processes.
+func (c *ContainerLook) Has(pid int) bool {
+	if _, found := slices.BinarySearch(c.Crowd, int32(pid)); found {
+		return true
+	}
 	_, found := slices.BinarySearchFunc(c.Processes, pid, func(p Process, pid int) int { return p.PID - pid })
 	return found
 }

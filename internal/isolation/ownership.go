@@ -74,7 +74,7 @@ func ownershipOf(look *Look, before *memory) *ownership {
 func withoutProcesses(look *Look) []ContainerLook {
 	names := slices.Clone(look.Containers)
 	for i := range names {
-		names[i].Processes = nil
+		names[i].Processes, names[i].Crowd = nil, nil
 	}
 	return names
 }

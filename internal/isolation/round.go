@@ -2,6 +2,8 @@
 
 package isolation
 
+import "cmp"
+
 // round is the work of one look.
 type round struct {
 	look   *Look
@@ -66,6 +68,9 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 			s.level = min(c.Claim[a], a.ceiling())
 		}
 		oc.Levels[a] = Lowest(level, r.others(c, first, a, s))
+		if c.Missed != "" && c.NotApplicable == "" {
+			oc.Levels[a] = Lowest(oc.Levels[a], Unknown)
+		}
 	}
 	r.unverified(c, &oc, base)
 	return oc
@@ -219,7 +224,7 @@ func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Leve
 // the container, for every exec starts with such a one.
 func (r *round) confirmed(c *ContainerLook, a Axis, p *Process) bool {
 	since := r.after.suspect(suspicion{c.ID, a, p.key()}, r.before, r.look.At)
-	if c.has(p.PPID) {
+	if c.Has(p.PPID) {
 		any := r.after.suspect(suspicion{container: c.ID, axis: a}, r.before, r.look.At)
 		if any.Before(since) {
 			since = any
@@ -245,7 +250,7 @@ func (r *round) unverified(c *ContainerLook, oc *ObservedContainer, base [NumAxe
 			continue
 		}
 		if reason == "" {
-			reason = "a process of it could not be read"
+			reason = cmp.Or(c.Missed, "a process of it could not be read")
 		}
 		if len(reasons[reason]) == 0 {
 			order = append(order, reason)

@@ -32,6 +32,9 @@ type Stat struct {
 	// PPID is the parent's number, 0 if the parent is outside the tree's pid namespace or there is
 	// none.
 	PPID int
+	// Session is the number of the process that leads or led the session, 0 if that is outside the tree's pid namespace. Nobody
+	// else gets the number while there is a process in the session; only setsid(2) leads out of one, into a new one.
+	Session int
 	// Flags are the kernel's flags of the task; see [Stat.KernelThread].
 	Flags uint32
 	// NumThreads counts the threads that are not reaped yet. A process in state Z with more than
@@ -118,6 +121,8 @@ func (s *Stat) parseNumbers(text []byte) error {
 			}
 		case 4:
 			s.PPID, ok = parseInt(field)
+		case 6:
+			s.Session, ok = parseInt(field)
 		case 9:
 			s.Flags, ok = parseUint32(field)
 		case 20:

@@ -32,7 +32,7 @@ func TestParseStat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			equal(t, stat, Stat{PID: 7, Comm: comm, State: 'S', PPID: 1, Flags: 4194560, NumThreads: 3, StartTime: 4200})
+			equal(t, stat, Stat{PID: 7, Comm: comm, State: 'S', PPID: 1, Session: 7, Flags: 4194560, NumThreads: 3, StartTime: 4200})
 		})
 	}
 }
@@ -64,7 +64,7 @@ func TestParseStatRefuses(t *testing.T) {
 func TestStat(t *testing.T) {
 	t.Run("reads a process of a tree", func(t *testing.T) {
 		stat := must[Stat](t)(openProcess(t, openFixture(t, bareV2), 900).Stat())
-		equal(t, stat, Stat{PID: 900, Comm: "kubelet", State: 'S', PPID: 1, Flags: 4194560, NumThreads: 12, StartTime: 1200})
+		equal(t, stat, Stat{PID: 900, Comm: "kubelet", State: 'S', PPID: 1, Session: 900, Flags: 4194560, NumThreads: 12, StartTime: 1200})
 	})
 	t.Run("tells kernel threads from processes", func(t *testing.T) {
 		tree := openFixture(t, bareV2)

@@ -57,7 +57,9 @@ type Process struct {
 	PID, PPID int
 	// Start in clock ticks; 0 means ten times the PID.
 	Start uint64
-	Comm  string
+	// Session is the process that leads its session; 0 means itself.
+	Session int
+	Comm    string
 	// State is S if empty.
 	State string
 	// Kernel makes it a kernel thread.
@@ -136,12 +138,16 @@ func (tree *Tree) process(dir string, p *Process, threads int) {
 	if start == 0 {
 		start = uint64(10 * p.PID)
 	}
+	session := p.Session
+	if session == 0 {
+		session = p.PID
+	}
 	flags := 0x400100
 	if p.Kernel {
 		flags |= 0x200000
 	}
-	tree.file(filepath.Join(dir, "stat"), fmt.Sprintf("%d (%s) %s %d 1 1 0 -1 %d 0 0 0 0 0 0 0 0 20 0 %d 0 %d 1000 10 0 0\n",
-		p.PID, or(p.Comm, "sleep"), or(p.State, "S"), p.PPID, flags, threads, start))
+	tree.file(filepath.Join(dir, "stat"), fmt.Sprintf("%d (%s) %s %d 1 %d 0 -1 %d 0 0 0 0 0 0 0 0 20 0 %d 0 %d 1000 10 0 0\n",
+		p.PID, or(p.Comm, "sleep"), or(p.State, "S"), p.PPID, session, flags, threads, start))
 	tree.file(filepath.Join(dir, "cgroup"), or(p.Cgroup, "0::/")+"\n")
 	tree.file(filepath.Join(dir, "uid_map"), or(p.UIDMap, "         0          0 4294967295\n"))
 	tree.must(os.MkdirAll(filepath.Join(tree.Root, dir, "ns"), 0o755))

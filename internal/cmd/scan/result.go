@@ -201,7 +201,11 @@ func containerOf(o *isolation.ObservedContainer, findings []finding) container {
 	for i := range o.Processes {
 		c.PIDs = append(c.PIDs, o.Processes[i].PID)
 	}
+	for _, pid := range o.Crowd {
+		c.PIDs = append(c.PIDs, int(pid))
+	}
 	// Threads that are elsewhere than their process count beside it.
+	slices.Sort(c.PIDs)
 	c.PIDs = slices.Compact(c.PIDs)
 	for _, a := range isolation.Axes {
 		at := axis{Level: o.Levels[a].String(), Inode: o.Inodes[a]}
