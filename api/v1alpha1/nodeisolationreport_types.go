@@ -175,7 +175,7 @@ type NodeFinding struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	ContainerID string `json:"containerID,omitempty"`
-	// axis that is concerned; empty for Orphan and for an Unverified that concerns all.
+	// axis that is concerned; empty for Orphan, for an Unverified that concerns all, and for an Escape from a cgroup alone.
 	// +optional
 	Axis Axis `json:"axis,omitempty"`
 	// portal that is open: by its name in policies, or seccomp or noNewPrivileges; mounts if a container

@@ -30,7 +30,7 @@ func wrong(pod map[string]any, had map[string]bool) string {
 		if object(object(spec["securityContext"])["windowsOptions"])["hostProcess"] == true {
 			return "windowsOptions of the pod"
 		}
-		for _, v := range list(spec["volumes"]) {
+		for _, v := range objects(spec["volumes"]) {
 			if v["hostPath"] != nil {
 				return "hostPath"
 			}
@@ -40,7 +40,7 @@ func wrong(pod map[string]any, had map[string]bool) string {
 		if had != nil && kind != "ephemeralContainers" {
 			continue
 		}
-		for _, c := range list(spec[kind]) {
+		for _, c := range objects(spec[kind]) {
 			name, _ := c["name"].(string)
 			if had[name] {
 				continue
@@ -63,18 +63,18 @@ func wrongContainer(c map[string]any) string {
 		return "procMount"
 	case object(security["windowsOptions"])["hostProcess"] == true:
 		return "windowsOptions"
-	case c["volumeDevices"] != nil && len(list(c["volumeDevices"])) > 0:
+	case c["volumeDevices"] != nil && len(objects(c["volumeDevices"])) > 0:
 		return "volumeDevices"
 	}
 	if added, ok := object(security["capabilities"])["add"].([]any); ok && len(added) > 0 {
 		return "capabilities"
 	}
-	for _, m := range list(c["volumeMounts"]) {
+	for _, m := range objects(c["volumeMounts"]) {
 		if p, _ := m["mountPropagation"].(string); p != "" && p != "None" {
 			return "mountPropagation"
 		}
 	}
-	for _, p := range list(c["ports"]) {
+	for _, p := range objects(c["ports"]) {
 		if n, _ := p["hostPort"].(float64); n != 0 {
 			return "hostPort"
 		}
@@ -95,7 +95,7 @@ func object(v any) map[string]any {
 	return o
 }
 
-func list(v any) []map[string]any {
+func objects(v any) []map[string]any {
 	all, _ := v.([]any)
 	out := make([]map[string]any, len(all))
 	for i := range all {
@@ -114,7 +114,7 @@ func oracle(t *testing.T, body []byte) string {
 	var had map[string]bool
 	if request["operation"] == "UPDATE" {
 		had = map[string]bool{}
-		for _, c := range list(object(object(request["oldObject"])["spec"])["ephemeralContainers"]) {
+		for _, c := range objects(object(object(request["oldObject"])["spec"])["ephemeralContainers"]) {
 			name, _ := c["name"].(string)
 			had[name] = true
 		}

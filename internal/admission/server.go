@@ -3,6 +3,7 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/net/netutil"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -28,9 +28,6 @@ const (
 	idleTimeout = 5 * time.Minute
 	// drainTimeout is how long reviews that have begun may take once the server stops.
 	drainTimeout = 8 * time.Second
-	// maxConnections bounds how many callers hold memory: whoever reaches the Service can connect, send
-	// half a review and wait. An API server has one connection for each review that is on its way.
-	maxConnections = 1024
 	// maxHeader bounds headers: the API server sends few.
 	maxHeader = 16 << 10
 )
@@ -42,6 +39,8 @@ type server struct {
 	handler http.Handler
 	log     logr.Logger
 	listens atomic.Bool
+	// most connections there may be at a time; 0 stands for maxConnections.
+	most int
 }
 
 // NeedLeaderElection is false: every replica serves.
@@ -53,7 +52,7 @@ func (s *server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
-	return s.serve(ctx, netutil.LimitListener(listener, maxConnections))
+	return s.serve(ctx, listener)
 }
 
 func (s *server) serve(ctx context.Context, listener net.Listener) error {
@@ -67,6 +66,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		},
 		ReadTimeout: readTimeout, WriteTimeout: readTimeout + maxPatience, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader,
+		ConnState:      newConnections(cmp.Or(s.most, maxConnections)).follow,
 		ErrorLog:       quiet(s.log),
 	}
 	stopped := make(chan error, 1)

@@ -52,9 +52,6 @@ type state struct {
 	doubt string
 }
 
-// reports tells whether it counts for all.
-func (s *state) reports() bool { return s.agent == AgentReporting }
-
 func (l *Ledger) node(name string) *node {
 	n := l.nodes[name]
 	if n == nil {
