@@ -38,7 +38,7 @@ func (c *Container) hostMounts(n *Node, pods map[string]isolation.PodRef) []open
 			continue
 		}
 		kept := slices.ContainsFunc(paths, func(p string) bool { return c.keeps(p, pods) })
-		granted := c.Grant.explains(m.Point, paths, kept)
+		granted := c.explains(n, m.Point, paths, kept)
 		switch {
 		case granted != nil:
 			out = append(out, c.asGranted(n, m, granted)...)
@@ -69,13 +69,14 @@ func perNamespace(m *Mount, g *Grant) bool {
 
 // explains finds the volume that accounts for a mount; nil if none does: the one that is mounted there, or
 // nearest above, or else one of its path. What the kubelet makes for the pod is in the pod's folder (kept),
-// and accounts for nothing else that is there. No volume that names no path accounts for the node's root
-// or the runtime's sockets.
-func (g *Grant) explains(point string, paths []string, kept bool) *GrantedMount {
+// and accounts for nothing else that is there. A volume that names no path accounts for what it shows of the
+// node and what the node mounts below that, and never for the node's root or the runtime's sockets: anything
+// else that is at or below its mount point came there by other means. No volume is the container's root.
+func (c *Container) explains(n *Node, point string, paths []string, kept bool) *GrantedMount {
 	var byPoint, byPath *GrantedMount
-	for i := range g.Mounts {
-		m := &g.Mounts[i]
-		if isolation.Within(point, m.Point) && (byPoint == nil || len(m.Point) > len(byPoint.Point)) {
+	for i := range c.Grant.Mounts {
+		m := &c.Grant.Mounts[i]
+		if m.Point != "/" && isolation.Within(point, m.Point) && (byPoint == nil || len(m.Point) > len(byPoint.Point)) {
 			byPoint = m
 		}
 		if m.HostPath != "" && slices.ContainsFunc(paths, func(p string) bool { return isolation.Within(p, m.HostPath) }) {
@@ -87,11 +88,37 @@ func (g *Grant) explains(point string, paths []string, kept bool) *GrantedMount 
 	switch {
 	case byPoint == nil, byPoint.Own && !kept && len(paths) > 0:
 		return byPath
-	case byPoint.HostPath == "" && slices.ContainsFunc(paths, func(p string) bool { return p == "/" || isolation.ReachesRuntimeSockets(p) }) && !kept:
-		return byPath
-	default:
+	case byPoint.HostPath != "" || kept:
 		return byPoint
+	case slices.ContainsFunc(paths, func(p string) bool { return p == "/" || isolation.ReachesRuntimeSockets(p) }):
+		return byPath
+	case len(paths) == 0 && point == byPoint.Point, c.partOf(n, byPoint, paths):
+		return byPoint
+	default:
+		return byPath
 	}
+}
+
+// partOf tells whether what a mount shows is a part of a volume: it is in a folder of the node that the
+// volume shows. The volume is the lowest mount at its point, for a later one covers it.
+func (c *Container) partOf(n *Node, g *GrantedMount, paths []string) bool {
+	at := make(map[int]*Mount)
+	for i := range c.Mounts {
+		if c.Mounts[i].Point == g.Point {
+			at[c.Mounts[i].ID] = &c.Mounts[i]
+		}
+	}
+	for _, m := range at {
+		if at[m.Parent] != nil {
+			continue
+		}
+		for _, place := range n.paths(m) {
+			if slices.ContainsFunc(paths, func(p string) bool { return isolation.Within(p, place) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // asGranted are the ways in which a mount is more than its volume.

@@ -36,7 +36,7 @@ func ProcEntries() []string { return append(append([]string(nil), hidden...), re
 // masks are the parts of /proc and /sys that are open though the spec does not ask for that.
 func (c *Container) masks(n *Node, t *table) []opening {
 	var out []opening
-	if !c.Grant.Unmasked && c.Grant.explains("/proc", nil, false) == nil {
+	if !c.Grant.Unmasked && c.explains(n, "/proc", nil, false) == nil {
 		out = append(out, c.procMasks(n, t)...)
 	}
 	if c.Grant.Privileged {
@@ -46,7 +46,7 @@ func (c *Container) masks(n *Node, t *table) []opening {
 		m := &c.Mounts[i]
 		// A part of /proc that is bound, be it on itself to be read only, or elsewhere.
 		part := m.FSType == "proc" && m.Root != "/" && !c.Grant.Unmasked && !slices.Contains(readOnly, strings.TrimPrefix(m.Point, "/proc/"))
-		if (!part && !settings[m.FSType]) || m.ReadOnly || t.tops[m.Point] != m || c.Grant.explains(m.Point, nil, false) != nil {
+		if (!part && !settings[m.FSType]) || m.ReadOnly || t.tops[m.Point] != m || c.explains(n, m.Point, nil, false) != nil {
 			continue
 		}
 		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable, and the spec does not ask for that"))

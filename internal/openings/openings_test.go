@@ -511,6 +511,49 @@ func TestAVolumeOfThePodAccountsForNothingElseThatIsThere(t *testing.T) {
 	}
 }
 
+func TestAVolumeWithoutAPathAccountsForWhatItShowsOnly(t *testing.T) {
+	const no = ", and no volume of the spec accounts for it"
+	claim := openings.Mount{ID: 500, Parent: 100, Device: disk, Root: "/mnt/disks/1", Point: "/claim", FSType: "ext4"}
+	at := func(m openings.Mount) []string {
+		m.ID = 501
+		if m.Parent == 0 {
+			m.Parent = claim.ID
+		}
+		return found(t, container(func(c *openings.Container) { c.Mounts = append(c.Mounts, claim, m) }, granting(func(g *openings.Grant) {
+			g.Mounts = []openings.GrantedMount{{Point: "/claim", Propagation: true}, {Point: "/claim/token", Own: true}, {Point: "/claim/second"}}
+		})))
+	}
+	for name, m := range map[string]openings.Mount{
+		"what the node mounts below it":       {Device: disk, Root: "/mnt/disks/1/sub", Point: "/claim/sub", FSType: "ext4"},
+		"a part of it that is bound again":    {Device: disk, Root: "/mnt/disks/1/a", Point: "/claim/b", FSType: "ext4"},
+		"itself, mounted once more":           {Device: disk, Root: "/mnt/disks/1", Point: "/claim", FSType: "ext4"},
+		"a token below it":                    {Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/volumes/kubernetes.io~projected/t", Point: "/claim/token", FSType: "ext4"},
+		"another claim below it":              {Device: disk, Root: "/mnt/disks/2", Point: "/claim/second", FSType: "ext4"},
+		"a file of the kubelet's for the pod": {Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/etc-hosts", Point: "/claim/hosts", FSType: "ext4", Shared: 1},
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, at(m)) })
+	}
+	for _, folder := range []string{"/etc", "/home", "/var/lib/kubelet/pods", "/mnt/disks/3", "/mnt/disks/11"} {
+		for _, point := range []string{"/claim/x", "/claim"} {
+			expect(t, at(openings.Mount{Device: disk, Root: folder, Point: point, FSType: "ext4"}),
+				"Portal hostPaths: the node's "+folder+" is mounted at "+point+no)
+		}
+	}
+	expect(t, at(openings.Mount{Device: openings.Device{Minor: 70}, Root: "/", Point: "/claim/cgrp", FSType: "cgroup"}),
+		"Portal procMount: /claim/cgrp (cgroup) is writable, and the spec does not ask for that")
+}
+
+func TestAVolumeAtTheRootAccountsForNothingBelow(t *testing.T) {
+	root := granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{{Point: "/"}} })
+	expect(t, found(t, container(root)))
+	expect(t, found(t, container(root, with(openings.Mount{Device: disk, Root: "/root", Point: "/x", FSType: "ext4"}))),
+		"Portal hostPaths: the node's /root is mounted at /x, and no volume of the spec accounts for it")
+	unmasked := func(c *openings.Container) {
+		c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return m.Point == "/proc/kcore" })
+	}
+	expect(t, found(t, container(root, unmasked)), "Portal procMount: no mask is on /proc/kcore")
+}
+
 func TestAVolumeNearerToAMountGoesBeforeOneOfItsPath(t *testing.T) {
 	exporter := granting(func(g *openings.Grant) {
 		g.Mounts = []openings.GrantedMount{{Point: "/host/proc", HostPath: "/proc"}, {Point: "/host/node", HostPath: "/", Propagation: true}}
