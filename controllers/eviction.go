@@ -192,9 +192,10 @@ func (e *evictor) judge(o *offer, decisions []eviction.Decision, book *evictionB
 		c := metav1.Condition{
 			Type: v1alpha1.ConditionEvictionReady, Status: metav1.ConditionFalse, ObservedGeneration: p.Generation,
 		}
-		open := slices.IndexFunc(decisions, func(d eviction.Decision) bool {
-			return d.Policy.UID == p.UID && d.Outcome == eviction.CircuitOpen
-		})
+		first := func(o eviction.Outcome) int {
+			return slices.IndexFunc(decisions, func(d eviction.Decision) bool { return d.Policy.UID == p.UID && d.Outcome == o })
+		}
+		open, full := first(eviction.CircuitOpen), first(eviction.HistoryFull)
 		switch {
 		case !e.permission.granted:
 			c.Reason, c.Message = v1alpha1.ReasonNotPermitted, e.permission.why
@@ -202,6 +203,8 @@ func (e *evictor) judge(o *offer, decisions []eviction.Decision, book *evictionB
 			c.Reason, c.Message = v1alpha1.ReasonNoHistory, isolation.Sanitize(book.err.Error(), 1024)
 		case open >= 0:
 			c.Reason, c.Message = v1alpha1.ReasonCircuitOpen, isolation.Sanitize(decisions[open].Why, 1024)
+		case full >= 0:
+			c.Reason, c.Message = v1alpha1.ReasonHistoryFull, isolation.Sanitize(decisions[full].Why, 1024)
 		default:
 			c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonArmed
 			c.Message = fmt.Sprintf("a pod that has less than its spec promised and than is required is evicted once that has held for %s", e.limits.Hold)

@@ -335,3 +335,16 @@ func TestAnOfferThatWasNotTakenIsReplaced(t *testing.T) {
 	g.Expect(b.offers).To(Receive(Equal(second)))
 	g.Expect(b.offers).NotTo(Receive())
 }
+
+func TestAPolicyIsNotArmedWhileWhatItCallsBreachedIsNotEvicted(t *testing.T) {
+	all := &offer{policies: []offeredPolicy{{Policy: eviction.Policy{UID: "a"}}, {Policy: eviction.Policy{UID: "b"}}}}
+	for outcome, reason := range map[eviction.Outcome]string{
+		eviction.CircuitOpen: v1alpha1.ReasonCircuitOpen, eviction.HistoryFull: v1alpha1.ReasonHistoryFull, eviction.Unconfirmed: v1alpha1.ReasonArmed,
+	} {
+		g := NewWithT(t)
+		e := &evictor{permission: permission{granted: true}}
+		e.judge(all, []eviction.Decision{{Candidate: &eviction.Candidate{Policy: eviction.Policy{UID: "a"}}, Outcome: outcome, Why: "because"}}, &evictionBook{})
+		g.Expect(e.conditions()["a"].Reason).To(Equal(reason))
+		g.Expect(e.conditions()["b"].Reason).To(Equal(v1alpha1.ReasonArmed))
+	}
+}

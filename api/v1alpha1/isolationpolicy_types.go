@@ -353,4 +353,5 @@ const (
 	ReasonNotPermitted  = "NotPermitted"
 	ReasonCircuitOpen   = "CircuitOpen"
 	ReasonNoHistory     = "NoHistory"
+	ReasonHistoryFull   = "HistoryFull"
 )
