@@ -141,7 +141,7 @@ func (t *eventTeller) write(ctx context.Context, a *announcement) bool {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		// Its namespace goes, and would take it along.
 		return true
-	case apierrors.IsInvalid(err), apierrors.IsForbidden(err):
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		log.FromContext(ctx).Error(err, "An event was refused", "reason", a.reason, "regarding", a.regarding.Name, "namespace", a.regarding.Namespace)
 		return true
 	}

@@ -90,8 +90,14 @@ func TestAnEventThatCannotBeWrittenIsKept(t *testing.T) {
 
 func TestAnEventThatIsRefusedIsNotTriedForEver(t *testing.T) {
 	g := NewWithT(t)
-	store := &eventStore{broken: apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "a", errors.New("no"))}
-	g.Expect(newEventTeller(store, clock.RealClock{}, "one").tell(t.Context(), of("a"))).To(BeZero())
+	for _, refusal := range []error{
+		apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, "a", errors.New("no")),
+		apierrors.NewInvalid(schema.GroupKind{Kind: "Event"}, "a", nil),
+		apierrors.NewBadRequest("no"),
+		apierrors.NewRequestEntityTooLargeError("no"),
+	} {
+		g.Expect(newEventTeller(&eventStore{broken: refusal}, clock.RealClock{}, "one").tell(t.Context(), of("a"))).To(BeZero())
+	}
 }
 
 func TestNoMoreEventsAreKeptThanFit(t *testing.T) {
