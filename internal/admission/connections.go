@@ -106,7 +106,7 @@ type arrival struct {
 
 func (a *arrival) Read(b []byte) (int, error) {
 	n, err := a.ReadCloser.Read(b)
-	if err == io.EOF { //nolint:errorlint // readers return it as it is
+	if err == io.EOF {
 		a.whole()
 	}
 	return n, err

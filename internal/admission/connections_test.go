@@ -29,8 +29,9 @@ type crowd struct {
 	proceed     func()
 }
 
-func crowded(t *testing.T, most int) *crowd {
+func crowded(t *testing.T) *crowd {
 	t.Helper()
+	const most = 4
 	certs, clock := emptySecret(t)
 	clock.SetTime(time.Now())
 	secret := secretOf(t, certs)
@@ -105,7 +106,7 @@ func (c *crowd) says(t *testing.T, what string) *tls.Conn {
 }
 
 func TestWhoHoldsConnectionsThatWereAnsweredKeepsNobodyOut(t *testing.T) {
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 12 {
 		NewWithT(t).Expect(c.asks("/")).To(Succeed())
 	}
@@ -113,7 +114,7 @@ func TestWhoHoldsConnectionsThatWereAnsweredKeepsNobodyOut(t *testing.T) {
 
 func TestWhoConnectsAndSaysNothingKeepsNobodyOut(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 12 {
 		conn, err := net.Dial("tcp", c.address)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -124,7 +125,7 @@ func TestWhoConnectsAndSaysNothingKeepsNobodyOut(t *testing.T) {
 
 func TestWhoSendsHalfAReviewKeepsNobodyOut(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 4 {
 		c.says(t, "POST /half HTTP/1.1\r\nHost: webhook\r\nContent-Length: 100\r\n\r\n{")
 		g.Eventually(c.waiting).WithTimeout(20 * time.Second).Should(Receive())
@@ -134,7 +135,7 @@ func TestWhoSendsHalfAReviewKeepsNobodyOut(t *testing.T) {
 
 func TestWhoReadsNoAnswerKeepsNobodyOut(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 4 {
 		c.says(t, "GET /endless HTTP/1.1\r\nHost: webhook\r\n\r\n")
 		g.Eventually(c.waiting).WithTimeout(20 * time.Second).Should(Receive())
@@ -145,7 +146,7 @@ func TestWhoReadsNoAnswerKeepsNobodyOut(t *testing.T) {
 func TestAConnectionEndsWithWhatIsNotAnsweredWith200(t *testing.T) {
 	for path, code := range map[string]int{"/refused": http.StatusBadRequest, "/nowhere": http.StatusNotFound} {
 		g := NewWithT(t)
-		conn := crowded(t, 4).says(t, "GET "+path+" HTTP/1.1\r\nHost: webhook\r\n\r\n")
+		conn := crowded(t).says(t, "GET "+path+" HTTP/1.1\r\nHost: webhook\r\n\r\n")
 		g.Expect(conn.SetReadDeadline(time.Now().Add(20 * time.Second))).To(Succeed())
 		answer := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(answer, nil)
@@ -153,6 +154,7 @@ func TestAConnectionEndsWithWhatIsNotAnsweredWith200(t *testing.T) {
 		g.Expect(resp.StatusCode).To(Equal(code))
 		_, err = io.Copy(io.Discard, resp.Body)
 		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(resp.Body.Close()).To(Succeed())
 		_, err = answer.ReadByte()
 		g.Expect(err).To(MatchError(io.EOF))
 	}
@@ -160,7 +162,7 @@ func TestAConnectionEndsWithWhatIsNotAnsweredWith200(t *testing.T) {
 
 func TestAReviewThatArrivedIsNotCutOffAndTheNextCallerWaits(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
 	answers, next := make(chan error, 4), make(chan error, 1)
 	for range 4 {
 		go func() { answers <- c.asks("/wait") }()
