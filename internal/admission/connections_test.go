@@ -3,9 +3,15 @@
 package admission
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +20,8 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// crowd is a server with room for few connections, which answers at once, or for /wait when it may.
+// crowd is a server with room for few connections. It answers at once; /wait and /half when it may, where the
+// first has arrived and the second has not; /endless without end; and /refused with a refusal.
 type crowd struct {
 	address     string
 	authorities []byte
@@ -22,8 +29,9 @@ type crowd struct {
 	proceed     func()
 }
 
-func crowded(t *testing.T, most int) *crowd {
+func crowded(t *testing.T) *crowd {
 	t.Helper()
+	const most = 4
 	certs, clock := emptySecret(t)
 	clock.SetTime(time.Now())
 	secret := secretOf(t, certs)
@@ -35,12 +43,28 @@ func crowded(t *testing.T, most int) *crowd {
 		t.Fatal(err)
 	}
 	c.address = listener.Addr().String()
-	s := &server{certs: certs, log: logr.Discard(), most: most, handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/wait" {
-			c.waiting <- struct{}{}
-			<-may
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/wait", func(http.ResponseWriter, *http.Request) {
+		c.waiting <- struct{}{}
+		<-may
+	})
+	mux.HandleFunc("/half", func(_ http.ResponseWriter, r *http.Request) {
+		c.waiting <- struct{}{}
+		select { // nothing is read: no time limit ends this
+		case <-r.Context().Done():
+		case <-may:
 		}
-	})}
+	})
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		c.waiting <- struct{}{}
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 1<<20))
+		}
+	})
+	mux.HandleFunc("/refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	s := &server{certs: certs, log: logr.Discard(), most: most, handler: mux}
 	ended := make(chan error)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { ended <- s.serve(ctx, listener) }()
@@ -65,8 +89,24 @@ func (c *crowd) asks(path string) error {
 	return resp.Body.Close()
 }
 
+// says something over a connection of its own and reads no answer.
+func (c *crowd) says(t *testing.T, what string) *tls.Conn {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.authorities)
+	conn, err := tls.Dial("tcp", c.address, &tls.Config{RootCAs: roots, ServerName: serviceName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.NetConn().Close() })
+	if _, err := io.WriteString(conn, what); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 func TestWhoHoldsConnectionsThatWereAnsweredKeepsNobodyOut(t *testing.T) {
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 12 {
 		NewWithT(t).Expect(c.asks("/")).To(Succeed())
 	}
@@ -74,7 +114,7 @@ func TestWhoHoldsConnectionsThatWereAnsweredKeepsNobodyOut(t *testing.T) {
 
 func TestWhoConnectsAndSaysNothingKeepsNobodyOut(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
 	for range 12 {
 		conn, err := net.Dial("tcp", c.address)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -83,9 +123,46 @@ func TestWhoConnectsAndSaysNothingKeepsNobodyOut(t *testing.T) {
 	g.Expect(c.asks("/")).To(Succeed())
 }
 
-func TestAReviewThatIsOnItsWayIsNotCutOffAndTheNextCallerWaits(t *testing.T) {
+func TestWhoSendsHalfAReviewKeepsNobodyOut(t *testing.T) {
 	g := NewWithT(t)
-	c := crowded(t, 4)
+	c := crowded(t)
+	for range 4 {
+		c.says(t, "POST /half HTTP/1.1\r\nHost: webhook\r\nContent-Length: 100\r\n\r\n{")
+		g.Eventually(c.waiting).WithTimeout(20 * time.Second).Should(Receive())
+	}
+	g.Expect(c.asks("/")).To(Succeed())
+}
+
+func TestWhoReadsNoAnswerKeepsNobodyOut(t *testing.T) {
+	g := NewWithT(t)
+	c := crowded(t)
+	for range 4 {
+		c.says(t, "GET /endless HTTP/1.1\r\nHost: webhook\r\n\r\n")
+		g.Eventually(c.waiting).WithTimeout(20 * time.Second).Should(Receive())
+	}
+	g.Expect(c.asks("/")).To(Succeed())
+}
+
+func TestAConnectionEndsWithWhatIsNotAnsweredWith200(t *testing.T) {
+	for path, code := range map[string]int{"/refused": http.StatusBadRequest, "/nowhere": http.StatusNotFound} {
+		g := NewWithT(t)
+		conn := crowded(t).says(t, "GET "+path+" HTTP/1.1\r\nHost: webhook\r\n\r\n")
+		g.Expect(conn.SetReadDeadline(time.Now().Add(20 * time.Second))).To(Succeed())
+		answer := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(answer, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(resp.StatusCode).To(Equal(code))
+		_, err = io.Copy(io.Discard, resp.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(resp.Body.Close()).To(Succeed())
+		_, err = answer.ReadByte()
+		g.Expect(err).To(MatchError(io.EOF))
+	}
+}
+
+func TestAReviewThatArrivedIsNotCutOffAndTheNextCallerWaits(t *testing.T) {
+	g := NewWithT(t)
+	c := crowded(t)
 	answers, next := make(chan error, 4), make(chan error, 1)
 	for range 4 {
 		go func() { answers <- c.asks("/wait") }()
@@ -105,15 +182,24 @@ func TestAReviewThatIsOnItsWayIsNotCutOffAndTheNextCallerWaits(t *testing.T) {
 func TestOfThoseThatDoNothingTheLongestGoesFirst(t *testing.T) {
 	g := NewWithT(t)
 	c := newConnections(3)
-	conns := make([]net.Conn, 5)
+	conns, done := make([]net.Conn, 6), make([]context.Context, 6)
 	for i := range conns {
 		conns[i], _ = net.Pipe()
 	}
-	come := func(i int) { c.follow(conns[i], http.StateNew) }
-	answer := func(i int) {
+	come := func(i int) { done[i] = c.admit(t.Context(), conns[i]) }
+	// answer is a review as the server tells of it; meanwhile happens once it has arrived.
+	answer := func(i int, meanwhile func()) {
 		c.follow(conns[i], http.StateActive)
+		r := httptest.NewRequestWithContext(done[i], http.MethodPost, "/", strings.NewReader("{}"))
+		c.receive(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			g.Expect(err).NotTo(HaveOccurred())
+			meanwhile()
+			w.WriteHeader(http.StatusOK)
+		})).ServeHTTP(httptest.NewRecorder(), r)
 		c.follow(conns[i], http.StateIdle)
 	}
+	nothing := func() {}
 	there := func() (out []int) {
 		for i := range conns {
 			if c.open[conns[i]] != nil {
@@ -125,19 +211,21 @@ func TestOfThoseThatDoNothingTheLongestGoesFirst(t *testing.T) {
 	come(0)
 	come(1)
 	come(2)
-	answer(1)
-	answer(2)
-	answer(1)
+	answer(0, nothing)
 	come(3)
-	g.Expect(there()).To(Equal([]int{0, 1, 3}), "2 was answered before 1 was again")
-	answer(2)
-	g.Expect(there()).To(Equal([]int{0, 1, 3}), "what is said of one that was closed does not bring it back")
-	c.follow(conns[1], http.StateActive)
-	come(4)
-	g.Expect(there()).To(Equal([]int{1, 3, 4}), "0 never asked for anything, and 1 waits for its answer")
+	g.Expect(there()).To(Equal([]int{0, 2, 3}), "1 never asked for anything, and 0 was answered since")
+	g.Expect(done[1].Err()).To(MatchError(context.Canceled), "nothing more is done for it")
+	answer(1, nothing)
+	g.Expect(there()).To(Equal([]int{0, 2, 3}), "what is said of one that was closed does not bring it back")
+	answer(2, func() {
+		come(4)
+		come(5)
+		g.Expect(there()).To(Equal([]int{2, 4, 5}), "2 had been there for longest, and its review arrived")
+		g.Expect(done[2].Err()).NotTo(HaveOccurred())
+	})
 	for i := range conns {
 		c.follow(conns[i], http.StateClosed)
 	}
 	g.Expect(c.open).To(BeEmpty())
-	g.Expect(c.answered.Len() + c.silent.Len()).To(BeZero())
+	g.Expect(c.still.Len()).To(BeZero())
 }

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// readTimeout bounds headers and body: the API server sends both at once.
+	// readTimeout bounds headers and body: the API server sends both at once. net/http takes it for the
+	// handshake as well.
 	readTimeout = 10 * time.Second
 	// idleTimeout is longer than the 90 s after which the API server closes a connection that it
 	// does not use: if the server closed it, a review could be on its way at that moment.
@@ -56,8 +57,9 @@ func (s *server) Start(ctx context.Context) error {
 }
 
 func (s *server) serve(ctx context.Context, listener net.Listener) error {
+	callers := newConnections(cmp.Or(s.most, maxConnections))
 	h := &http.Server{
-		Handler: s.handler,
+		Handler: callers.receive(s.handler),
 		TLSConfig: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: s.certs.getCertificate,
@@ -66,7 +68,8 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		},
 		ReadTimeout: readTimeout, WriteTimeout: readTimeout + maxPatience, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader,
-		ConnState:      newConnections(cmp.Or(s.most, maxConnections)).follow,
+		ConnContext:    callers.admit,
+		ConnState:      callers.follow,
 		ErrorLog:       quiet(s.log),
 	}
 	stopped := make(chan error, 1)
