@@ -11,7 +11,7 @@
 //	store.go         the policies by which this replica judges
 //	serving.go       the Lease on which it publishes which those are
 //	certificates.go  the certificate that it serves, made and rotated in a Secret
-//	server.go        listens, and lingers when the replica is asked to end
+//	server.go        listens, and lingers when the replica is asked to end; connections.go: who has to make room
 //	endpoint.go      one path: HTTP, time, panics; body.go: what may be in memory at once
 //	review.go        reads a review, and fails the call if there is none to answer;
 //	                 podspec.go: what of a pod is read
@@ -19,8 +19,8 @@
 //	templates.go     warns of the pods that a workload would make
 //	namespaces.go    the labels of a pod's namespace
 //	respond.go       verdicts as answers, bounded
-//	policies.go      checks policies; caveats.go, greedy.go: what their authors should know;
-//	                 affected.go: which pods violate them; eviction.go: whether pods can be evicted
+//	policies.go      checks policies; affected.go: which pods violate them; eviction.go: whether pods
+//	                 can be evicted
 //	metrics.go       what is counted
 //
 // What cannot be judged fails the call: the API server then refuses where a Deny policy asked for

@@ -4,7 +4,6 @@ package agent
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -88,36 +87,12 @@ func TestACrowdInAContainer(t *testing.T) {
 func TestARealCrowd(t *testing.T) {
 	const crowd = 2 * maxAlone
 	cgroup := cgroupOf(t, proctest.ID("a"))
-	// It waits for a line, so that it is in the cgroup before it starts the others; they end with it, for it is the first of its pid namespace.
-	shell := exec.Command("sh", "-c", "read go; i=0; while [ $i -lt $0 ]; do sleep 1000 & i=$((i+1)); done; echo done; read end", strconv.Itoa(crowd))
-	shell.SysProcAttr = &syscall.SysProcAttr{Cloneflags: own}
-	in, err := shell.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := shell.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := shell.Start(); err != nil {
-		t.Skipf("namespaces cannot be made: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = shell.Process.Kill()
-		_ = shell.Wait()
-	})
-	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(shell.Process.Pid)), 0); err != nil {
-		t.Fatal(err)
-	}
+	// They end with it, for it is the first of its pid namespace.
+	first, proceed := shellIn(t, cgroup, &syscall.SysProcAttr{Cloneflags: own},
+		"i=0; while [ $i -lt $0 ]; do sleep 1000 & i=$((i+1)); done; echo done; read end", strconv.Itoa(crowd))
 	w := realWitness(t)
 	w.settled()
-	if _, err := in.Write([]byte("go\n")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 8)); err != nil {
-		t.Fatal(err)
-	}
+	proceed()
 	escaped := helper(t, "sleep", 0, cgroup)
 	w.look(2 * time.Second)
 	o := w.look(2 * time.Second)
@@ -128,7 +103,7 @@ func TestARealCrowd(t *testing.T) {
 	}
 	for i := range o.Containers {
 		if c := &o.Containers[i]; c.Name == "app" {
-			same(t, c.First().PID, shell.Process.Pid)
+			same(t, c.First().PID, first)
 			same(t, c.Total(), crowd+2)
 			same(t, len(c.Processes), maxAlone+1) // and the one that is elsewhere
 		}

@@ -3,10 +3,7 @@
 package agent
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,38 +98,8 @@ func TestARealProcessThatLeftItsContainersCgroup(t *testing.T) {
 	for name, flags := range map[string]uintptr{"pid namespace of its own": own, "the node's pid namespace": own &^ syscall.CLONE_NEWPID} {
 		t.Run(name, func(t *testing.T) {
 			cgroup := cgroupOf(t, proctest.ID("a"))
-			shell := exec.Command("sh", "-c", "read go; sleep 1000 & echo ready; read end; kill $!")
-			shell.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}
-			in, err := shell.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := shell.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := shell.Start(); err != nil {
-				t.Skipf("namespaces cannot be made: %v", err)
-			}
-			first := shell.Process.Pid
-			t.Cleanup(func() {
-				_ = in.Close() // then it ends what it has started
-				_ = out.Close()
-				_ = shell.Wait()
-			})
-			move := func(pid int, cgroup string) {
-				t.Helper()
-				if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			move(first, cgroup)
-			if _, err := in.Write([]byte("go\n")); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := out.Read(make([]byte, 8)); err != nil {
-				t.Fatal(err)
-			}
+			first, proceed := shellIn(t, cgroup, &syscall.SysProcAttr{Cloneflags: flags, Setsid: true}, "sleep 1000 & echo ready; read end; kill $!")
+			proceed()
 			w := realWitness(t)
 			pids, findings := ofWeb(w.settled())
 			if findings["Escape "] != nil || len(pids) != 2 {
@@ -140,7 +107,7 @@ func TestARealProcessThatLeftItsContainersCgroup(t *testing.T) {
 			}
 			child := pids[0] + pids[1] - first
 
-			move(child, filepath.Join(cgroup, "..", "..", "..")) // the test's own
+			move(t, child, filepath.Join(cgroup, "..", "..", "..")) // the test's own
 			w.look(sweepEvery)
 			pids, findings = ofWeb(w.look(2 * time.Second))
 			same(t, pids, ascending(first, child))
@@ -148,7 +115,7 @@ func TestARealProcessThatLeftItsContainersCgroup(t *testing.T) {
 				t.Errorf("it is not found: %v", names(findings))
 			}
 
-			move(child, cgroup)
+			move(t, child, cgroup)
 			_, findings = ofWeb(w.look(2 * time.Second))
 			if findings["Escape "] != nil {
 				t.Error("it came back, and is told still")

@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -71,16 +72,46 @@ func helper(t *testing.T, what string, flags uintptr, cgroup string) int {
 	return started(t, cmd, cgroup)
 }
 
-// started starts a helper, and returns its number once it is ready.
-func started(t *testing.T, cmd *exec.Cmd, cgroup string) int {
+// shellIn starts a shell that is in the cgroup before it does what the script says: that it does when proceed is called, which
+// waits until it has said something. It can read until the test ends.
+func shellIn(t *testing.T, cgroup string, attr *syscall.SysProcAttr, script string, args ...string) (pid int, proceed func()) {
 	t.Helper()
-	cmd.Stderr = os.Stderr
+	shell := exec.Command("sh", append([]string{"-c", "read go; " + script}, args...)...)
+	shell.SysProcAttr = attr
+	in, out := begin(t, shell)
+	t.Cleanup(func() {
+		_ = in.Close() // then it ends what it has started
+		_ = out.Close()
+		_ = shell.Wait()
+	})
+	move(t, shell.Process.Pid, cgroup)
+	return shell.Process.Pid, func() {
+		t.Helper()
+		if _, err := in.Write([]byte("go\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 8)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// move puts a process into a cgroup.
+func move(t *testing.T, pid int, cgroup string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// begin starts a command in namespaces of its own, and skips the test where it may not.
+func begin(t *testing.T, cmd *exec.Cmd) (in io.WriteCloser, out io.ReadCloser) {
+	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if out, err = cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -89,6 +120,14 @@ func started(t *testing.T, cmd *exec.Cmd, cgroup string) int {
 		}
 		t.Fatal(err)
 	}
+	return in, out
+}
+
+// started starts a helper, and returns its number once it is ready.
+func started(t *testing.T, cmd *exec.Cmd, cgroup string) int {
+	t.Helper()
+	cmd.Stderr = os.Stderr
+	in, out := begin(t, cmd)
 	t.Cleanup(func() {
 		_ = in.Close()
 		_ = cmd.Process.Kill()
@@ -98,9 +137,7 @@ func started(t *testing.T, cmd *exec.Cmd, cgroup string) int {
 		t.Fatalf("the helper did not start: %v", err)
 	}
 	if cgroup != "" {
-		if err := os.WriteFile(filepath.Join(cgroup, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
-			t.Fatal(err)
-		}
+		move(t, cmd.Process.Pid, cgroup)
 	}
 	return cmd.Process.Pid
 }

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/utils/ptr"
 )
 
 /*
@@ -179,6 +180,17 @@ func (n *NodeFacts) userNamespaces(handler string) (able, told bool) {
 		}
 	}
 	return false, false
+}
+
+// HandlerOf is the handler of a pod's runtime class, of which handlers has all, by name: empty for the default; nil
+// if there is no such class.
+func HandlerOf(spec *corev1.PodSpec, handlers map[string]string) *string {
+	class := ptr.Deref(spec.RuntimeClassName, "")
+	handler, known := handlers[class]
+	if class != "" && !known {
+		return nil
+	}
+	return &handler
 }
 
 // UserNamespaceObstacles lists what stands between a pod and hostUsers: false, the fields of its spec

@@ -48,25 +48,13 @@ func (l *Ledger) SetRuntimeClass(name string, handler *string) {
 	}
 }
 
-// handler of the pod's runtime class; nil if it is not known.
-func (l *Ledger) handler(p *pod) *string {
-	class := ptr.Deref(p.Spec.RuntimeClassName, "")
-	if class == "" {
-		return &class
-	}
-	if handler, ok := l.handlers[class]; ok {
-		return &handler
-	}
-	return nil
-}
-
 // ready judges anew how ready a pod is.
 func (l *Ledger) ready(p *pod) {
 	var facts *isolation.NodeFacts
 	if p.node != nil {
 		facts = p.node.facts
 	}
-	now := isolation.UserNamespaceReadiness(p.Spec, facts, l.handler(p))
+	now := isolation.UserNamespaceReadiness(p.Spec, facts, isolation.HandlerOf(p.Spec, l.handlers))
 	if !p.counted || now != p.readiness {
 		l.recount(p, func() { p.counted, p.readiness = true, now })
 	}

@@ -3,15 +3,15 @@
 package ledger
 
 import (
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
 // runningSince tells when a pod came to run: when the last of its containers was started for the
-// first time, or of those that run while others are not started yet, for until then its phase is
-// Pending. ok is false if nothing of it runs.
+// first time, for until then its phase is Pending. While it is, and one of them runs all the same, that
+// is when the first was started: who starts one after the other has not just come. ok is false if nothing
+// of it runs.
 //
 // Of a container that was started again the API does not tell when that was first. Then it is
 // taken to be the end of initialization, which is earlier: a pod that keeps crashing must not stay
@@ -20,12 +20,17 @@ func runningSince(pod *corev1.Pod) (since time.Time, ok bool) {
 	s := &pod.Status
 	switch s.Phase {
 	case corev1.PodRunning:
-		since, ok = lastStart(pod, s.ContainerStatuses, func(corev1.ContainerStatus) bool { return true }), true
+		ok = true
+		for i := range s.ContainerStatuses {
+			if t := firstStart(pod, &s.ContainerStatuses[i]); t.After(since) {
+				since = t
+			}
+		}
 	case corev1.PodPending:
 		for _, all := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
-			if slices.ContainsFunc(all, isRunning) {
-				ok = true
-				if t := lastStart(pod, all, isRunning); t.After(since) {
+			for i := range all {
+				ok = ok || all[i].State.Running != nil
+				if t := firstStart(pod, &all[i]); !t.IsZero() && (since.IsZero() || t.Before(since)) {
 					since = t
 				}
 			}
@@ -35,21 +40,6 @@ func runningSince(pod *corev1.Pod) (since time.Time, ok bool) {
 		since = startOf(pod)
 	}
 	return since, ok
-}
-
-func isRunning(c corev1.ContainerStatus) bool { return c.State.Running != nil }
-
-// lastStart is when the last of those containers was started for the first time; zero if that is not known.
-func lastStart(pod *corev1.Pod, all []corev1.ContainerStatus, which func(corev1.ContainerStatus) bool) (last time.Time) {
-	for i := range all {
-		if !which(all[i]) {
-			continue
-		}
-		if t := firstStart(pod, &all[i]); t.After(last) {
-			last = t
-		}
-	}
-	return last
 }
 
 // firstStart is when the container was started for the first time; zero if that is not known.

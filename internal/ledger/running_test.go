@@ -57,6 +57,7 @@ func TestAPodWhoseContainersAreNotAllStarted(t *testing.T) {
 			{RestartCount: restarts, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now.Add(-ago))}}},
 		}
 	}
+	ended := []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: metav1.NewTime(now.Add(-time.Hour / 2))}}}}
 	for name, test := range map[string]struct {
 		status corev1.PodStatus
 		runs   bool
@@ -67,7 +68,9 @@ func TestAPodWhoseContainersAreNotAllStarted(t *testing.T) {
 		"runs since an init container does":                            {corev1.PodStatus{InitContainerStatuses: runs(time.Hour/2, 0)}, true, time.Hour / 2},
 		"runs since another container does":                            {corev1.PodStatus{ContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
 		"runs since a debug container does":                            {corev1.PodStatus{EphemeralContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
-		"runs since the last of them does":                             {corev1.PodStatus{InitContainerStatuses: runs(time.Hour/2, 0), ContainerStatuses: runs(time.Minute, 0)}, true, time.Minute},
+		"runs since the first of them does":                            {corev1.PodStatus{InitContainerStatuses: runs(time.Hour/2, 0), ContainerStatuses: runs(time.Minute, 0)}, true, time.Hour / 2},
+		"runs since the first was started, though that has ended":      {corev1.PodStatus{InitContainerStatuses: append(ended, runs(time.Second, 0)...)}, true, time.Hour / 2},
+		"does not run if all that were started have ended":             {corev1.PodStatus{InitContainerStatuses: ended}, false, 0},
 		"runs since the kubelet took it if the container keeps ending": {corev1.PodStatus{InitContainerStatuses: runs(time.Second, 3)}, true, 40 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {

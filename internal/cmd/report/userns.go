@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
@@ -90,7 +89,7 @@ func (b *readinessBuilder) pod(pod *corev1.Pod) {
 	}
 	state := isolation.UserNamespaceOwn
 	if !isolation.HasOwnUserNamespace(&pod.Spec) {
-		obstacles := isolation.UserNamespaceObstacles(&pod.Spec, isolation.NodeFactsOf(b.Nodes[pod.Spec.NodeName]), b.handler(pod))
+		obstacles := isolation.UserNamespaceObstacles(&pod.Spec, isolation.NodeFactsOf(b.Nodes[pod.Spec.NodeName]), isolation.HandlerOf(&pod.Spec, b.Handlers))
 		readiness := isolation.ReadinessOf(obstacles)
 		state = readiness.State()
 		row.State = state
@@ -103,18 +102,6 @@ func (b *readinessBuilder) pod(pod *corev1.Pod) {
 	for _, c := range []*isolation.UserNamespaceCounts{&b.out.Totals, &space.UserNamespaceCounts} {
 		c.Add(state, observed, 1)
 	}
-}
-
-// handler of the pod's runtime class; nil if it is not known.
-func (in *surroundings) handler(pod *corev1.Pod) *string {
-	class := ptr.Deref(pod.Spec.RuntimeClassName, "")
-	if class == "" {
-		return &class
-	}
-	if handler, ok := in.Handlers[class]; ok {
-		return &handler
-	}
-	return nil
 }
 
 // count counts each reason once for a pod.
