@@ -3,6 +3,7 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,34 +39,44 @@ type place struct {
 
 func placeOf(f *v1alpha1.PolicyFinding) place { return place{f.UID, f.Axis, f.Portal} }
 
-// outOfSight are findings of which nobody can see any more whether they last: neither ended, nor to
-// be told again when they are back.
-type outOfSight map[place]v1alpha1.PolicyFinding
+// memory are findings of whose beginning was told and that no status holds, those of one policy: it could not be
+// written yet, or they were pushed out of its lists by worse ones. The next leader does not know of them.
+type memory map[place]v1alpha1.PolicyFinding
+
+// maxMemory is how many findings are kept of one policy beside its status: the worst.
+const maxMemory = 1000
 
 // announce tells what began and what ended between what the policy's status held and what holds now, and
-// what is out of sight from then on. It is pure. The status is the memory, so that nothing is told again by
-// the next leader; what does not fit into its list is told when it moves up into it. turn names the status.
+// which findings are out of sight from then on: nobody can see any more whether they last, so they have neither
+// ended, nor are they to be told again when they are back. It is pure. The status is the memory, so that nothing is
+// told again by the next leader; what does not fit into its list is told when it moves up into it, and kept in
+// mind when it is pushed out of it again. turn names the status.
 //
 // Nothing is told of pods that nobody has seen: what is wrong there is the node's agent, and the
 // policy's condition Verified tells it once.
-func announce(v *verdict, books *ledger.Ledger, lost outOfSight, turn string) *telling {
-	t := &telling{v: v, books: books, turn: turn, pods: make(map[types.UID]*podNow), lost: outOfSight{}, begun: outOfSight{}}
+func announce(v *verdict, books *ledger.Ledger, kept memory, turn string) *telling {
+	s := &v.policy.Status
+	t := &telling{
+		v: v, books: books, turn: turn, pods: make(map[types.UID]*podNow), kept: memory{}, begun: memory{},
+		before: slices.Concat(s.Findings, s.OutOfSight, slices.Collect(maps.Values(kept))),
+	}
 	if !v.invalid {
-		t.began(lost)
-		t.ended(lost)
+		t.began()
 		t.expired()
 	}
+	t.ended()
+	t.settle()
 	t.turned(v1alpha1.ConditionEnforced)
 	t.turned(v1alpha1.ConditionVerified)
 	t.turned(v1alpha1.ConditionEvictionReady)
 	return t
 }
 
-// unwritten is what is out of sight if the status could not be written: what was told of the beginning is
+// unwritten is what is to be kept if the status could not be written: what was told of the beginning is
 // known, and its end is to be told.
-func (t *telling) unwritten(lost outOfSight) outOfSight {
+func (t *telling) unwritten(kept memory) memory {
 	all := maps.Clone(t.begun)
-	maps.Copy(all, lost)
+	maps.Copy(all, kept)
 	return all
 }
 
@@ -74,11 +85,16 @@ type telling struct {
 	v     *verdict
 	books *ledger.Ledger
 	turn  string
+	// before is what was told of and has not ended, as far as was known until now.
+	before []v1alpha1.PolicyFinding
 	// pods that were asked for.
 	pods map[types.UID]*podNow
-	lost outOfSight
+	// unseen are the findings out of sight from now on, worst first, as many as a status holds.
+	unseen []v1alpha1.PolicyFinding
+	// kept are those that last and that the status does not hold.
+	kept memory
 	// begun are the findings of whose beginning out tells.
-	begun outOfSight
+	begun memory
 	out   []announcement
 }
 
@@ -117,14 +133,10 @@ type beginning struct {
 
 // began tells what is listed now and was not before. What is wrong several times with the same place
 // of a pod is told once.
-func (t *telling) began(lost outOfSight) {
+func (t *telling) began() {
 	known := make(map[beginning]bool)
-	for i := range t.v.policy.Status.Findings {
-		f := &t.v.policy.Status.Findings[i]
-		known[beginning{placeOf(f), f.Kind}] = true
-	}
-	for p, f := range lost {
-		known[beginning{p, f.Kind}] = true
+	for i := range t.before {
+		known[beginning{placeOf(&t.before[i]), t.before[i].Kind}] = true
 	}
 	for i := range t.v.status.Findings {
 		f := &t.v.status.Findings[i]
@@ -149,33 +161,56 @@ func (t *telling) messages(b beginning) string {
 	return strings.Join(all, "; ")
 }
 
-// ended tells what was listed before, or was lost out of sight, and holds no longer.
-func (t *telling) ended(lost outOfSight) {
-	before := slices.Clone(t.v.policy.Status.Findings)
-	for _, f := range lost {
-		before = append(before, f)
-	}
+// ended tells what was told of before and holds no longer.
+func (t *telling) ended() {
 	done := make(map[place]bool)
-	for i := range before {
-		f := &before[i]
+	for i := range t.v.status.Findings {
+		if f := &t.v.status.Findings[i]; f.Kind != v1alpha1.Unverified {
+			done[placeOf(f)] = true
+		}
+	}
+	for i := range t.before {
+		f := &t.before[i]
 		p := placeOf(f)
 		if f.Kind == v1alpha1.Unverified || done[p] || !t.books.Exists(f.UID) {
 			continue
 		}
-		now := t.now(f.UID)
-		if now.holds[p] {
-			continue
-		}
 		done[p] = true
+		now := t.now(f.UID)
 		switch {
-		case f.Kind != v1alpha1.Violation && now.matched && now.unseen, f.Portal != "" && now.matched && now.unbound:
-			t.lost[p] = *f
+		case now.holds[p]:
+			t.kept[p] = *f
+		case t.v.invalid, f.Kind != v1alpha1.Violation && now.matched && now.unseen, f.Portal != "" && now.matched && now.unbound:
+			t.unseen = append(t.unseen, *f)
 		case !now.matched || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
 			t.tell(f, corev1.EventTypeNormal, reasonLifted, "no longer against the policy: "+f.Message)
 		default:
 			t.tell(f, corev1.EventTypeNormal, reasonRestored, "no longer so: "+f.Message)
 		}
 	}
+}
+
+// settle keeps in mind what the status has no room for, within bounds.
+func (t *telling) settle() {
+	slices.SortFunc(t.unseen, worseFirst)
+	for room := v1alpha1.MaxPolicyFindings; len(t.unseen) > room; t.unseen = t.unseen[:len(t.unseen)-1] {
+		f := &t.unseen[len(t.unseen)-1]
+		t.kept[placeOf(f)] = *f
+	}
+	if len(t.kept) <= maxMemory {
+		return
+	}
+	all := slices.SortedFunc(maps.Values(t.kept), worseFirst)
+	for i := range all[maxMemory:] {
+		delete(t.kept, placeOf(&all[maxMemory+i]))
+	}
+}
+
+// worseFirst orders findings as the lists of a status are.
+func worseFirst(a, b v1alpha1.PolicyFinding) int {
+	return cmp.Or(cmp.Compare(isolation.Severity(a.Kind), isolation.Severity(b.Kind)),
+		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod),
+		cmp.Compare(a.Axis, b.Axis), cmp.Compare(a.Portal, b.Portal))
 }
 
 // turned tells on the policy that a condition became True, or is no longer so although the policy is

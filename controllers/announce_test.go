@@ -21,7 +21,7 @@ type story struct {
 	*GomegaWithT
 	in     *scene
 	policy v1alpha1.IsolationPolicy
-	lost   outOfSight
+	kept   memory
 }
 
 func newStory(t *testing.T, pods ...corev1.Pod) *story {
@@ -43,8 +43,9 @@ func (s *story) sees(groups ...v1alpha1.ObservedGroup) {
 // step judges, tells, and keeps the status as the API server would.
 func (s *story) step() []string {
 	v := judgeOne(s.in, s.policy)
-	told := announce(v, s.in.Ledger(s.in.Now, s.policy), s.lost, "")
-	s.policy.Status, s.lost = v.status, told.lost
+	told := announce(v, s.in.Ledger(s.in.Now, s.policy), s.kept, "")
+	s.policy.Status, s.kept = v.status, told.kept
+	s.policy.Status.OutOfSight = told.unseen
 	return s.read(told)
 }
 
@@ -79,7 +80,7 @@ func TestAnotherLeaderTellsNothingAgain(t *testing.T) {
 	s := newStory(t, running("a", time.Hour))
 	s.sees(group(onHostPID(), "a"))
 	s.Expect(s.step()).To(HaveLen(1))
-	s.lost = nil // what only the former leader knew
+	s.kept = nil // what only the former leader knew
 	s.Expect(s.step()).To(BeEmpty())
 }
 
@@ -88,7 +89,7 @@ func TestWhatBeganAndEndedBeforeItCouldBeWrittenIsToldAsEnded(t *testing.T) {
 	s.sees(group(onHostPID(), "a"))
 	told := announce(judgeOne(s.in, s.policy), s.in.Ledger(s.in.Now, s.policy), nil, "")
 	s.Expect(s.read(told)).To(ConsistOf("a Warning Breach Judge/pid"))
-	s.lost = told.unwritten(nil) // somebody else wrote the policy
+	s.kept = told.unwritten(nil) // somebody else wrote the policy
 	s.sees(group(isolated, "a"))
 	s.Expect(s.step()).To(ConsistOf("a Normal IsolationRestored Judge/pid"))
 	s.Expect(s.step()).To(BeEmpty())
@@ -112,12 +113,15 @@ func TestWhatNobodySeesHasNotEndedAndIsNotToldAgainWhenItIsBack(t *testing.T) {
 	alive := s.in.Agents["one"]
 	delete(s.in.Agents, "one")
 	s.Expect(s.step()).To(BeEmpty(), "a silent agent restores nothing")
+	s.Expect(s.policy.Status.OutOfSight).To(HaveExactElements(
+		SatisfyAll(HaveField("Pod", "a"), HaveField("Kind", v1alpha1.Breach)), HaveField("Pod", "b")))
+	s.kept = nil // what only the former leader knew
 	s.Expect(s.step()).To(BeEmpty())
 
 	s.in.Agents["one"] = alive
 	s.sees(group(onHostPID(), "a"), group(isolated, "b"))
 	s.Expect(s.step()).To(ConsistOf("b Normal IsolationRestored Judge/pid"))
-	s.Expect(s.lost).To(BeEmpty())
+	s.Expect(s.policy.Status.OutOfSight).To(BeEmpty())
 }
 
 func TestNothingIsToldOfPodsThatAreGone(t *testing.T) {
@@ -186,6 +190,70 @@ func TestNotMoreIsToldAtOnceThanTheStatusLists(t *testing.T) {
 	s.sees(group(isolated, names[0]), group(onHostPID(), names[1:]...))
 	s.Expect(s.step()).To(ConsistOf("000 Normal IsolationRestored Judge/pid", "050 Warning Breach Judge/pid"),
 		"what moves up into the list is told then")
+}
+
+func TestWhatIsPushedOutOfTheListLastsAndItsEndIsTold(t *testing.T) {
+	s := newStory(t, running("a", time.Hour), running("b", time.Hour))
+	s.sees(group(onHostPID(), "a", "b"))
+	s.Expect(s.step()).To(HaveLen(2))
+
+	// As many as the list holds turn out to be worse.
+	var names []string
+	for i := range v1alpha1.MaxPolicyFindings {
+		name := fmt.Sprintf("worse-%03d", i)
+		names = append(names, name)
+		s.in.Pods = append(s.in.Pods, running(name, time.Hour))
+		s.in.Reports["one"].Status.Findings = append(s.in.Reports["one"].Status.Findings, v1alpha1.NodeFinding{
+			Kind: v1alpha1.Escape, Pod: v1alpha1.ObservedPod{UID: s.in.Pods[len(s.in.Pods)-1].UID}, Axis: "pid", Observed: v1alpha1.LevelHost, Message: "process 7",
+		})
+	}
+	escapes := s.in.Reports["one"].Status.Findings
+	s.sees(group(onHostPID(), append([]string{"a", "b"}, names...)...))
+	s.in.Reports["one"].Status.Findings = escapes
+	s.Expect(s.step()).To(HaveLen(len(names)), "the escapes begin; what they push out has not ended")
+	s.Expect(s.policy.Status.OutOfSight).To(BeEmpty(), "it is seen, and has no place in the list")
+
+	// One of the two ends outside of the list; then there is room again.
+	s.sees(group(isolated, "a"), group(onHostPID(), append([]string{"b"}, names...)...))
+	s.in.Reports["one"].Status.Findings = escapes
+	s.Expect(s.step()).To(ConsistOf("a Normal IsolationRestored Judge/pid"))
+	s.sees(group(onHostPID(), "b"), group(isolated, append([]string{"a"}, names...)...))
+	s.Expect(s.step()).To(SatisfyAll(HaveLen(len(names)), HaveEach(ContainSubstring("IsolationRestored"))), "what is back in the list has not begun")
+	s.Expect(s.kept).To(BeEmpty())
+}
+
+func TestWhatIsKeptBesideTheStatusIsBounded(t *testing.T) {
+	s := newStory(t)
+	const many = 3 * maxMemory
+	var names []string
+	s.kept = memory{}
+	for i := range many {
+		pod := running(fmt.Sprintf("%04d", i), time.Hour)
+		names = append(names, pod.Name)
+		s.in.Pods = append(s.in.Pods, pod)
+		f := v1alpha1.PolicyFinding{Kind: v1alpha1.Breach, Namespace: pod.Namespace, Pod: pod.Name, UID: pod.UID, Axis: "pid"}
+		s.kept[placeOf(&f)] = f
+	}
+	s.sees(group(onHostPID(), names...))
+	s.Expect(s.step()).To(BeEmpty(), "all of it was told")
+	s.Expect(s.kept).To(HaveLen(maxMemory))
+	delete(s.in.Agents, "one")
+	s.Expect(s.step()).To(BeEmpty())
+	s.Expect(s.policy.Status.OutOfSight).To(HaveLen(v1alpha1.MaxPolicyFindings))
+	s.Expect(s.kept).To(HaveLen(maxMemory))
+}
+
+func TestWhatAPolicyThatIsNotValidHidesIsNotToldAgain(t *testing.T) {
+	s := newStory(t, running("a", time.Hour), running("b", time.Hour))
+	s.sees(group(onHostPID(), "a", "b"))
+	s.Expect(s.step()).To(HaveLen(2))
+	valid := s.policy.Spec.Isolation.PID
+	s.policy.Spec.Isolation.PID = "Sometimes"
+	s.Expect(s.step()).To(BeEmpty())
+	s.Expect(s.policy.Status.OutOfSight).To(HaveLen(2))
+	s.policy.Spec.Isolation.PID = valid
+	s.sees(group(onHostPID(), "a"), group(isolated, "b"))
+	s.Expect(s.step()).To(ConsistOf("b Normal IsolationRestored Judge/pid"))
 }
 
 func TestConditionsThatTurnAreToldOnThePolicy(t *testing.T) {

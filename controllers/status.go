@@ -46,8 +46,8 @@ type statusReconciler struct {
 	offered time.Time
 	// rests until then.
 	rests time.Time
-	// lost are the findings out of sight, by the policy's UID.
-	lost map[types.UID]outOfSight
+	// kept is what was told of and stands in no status, by the policy's UID.
+	kept map[types.UID]memory
 	// turns are those under which was told what could not be written yet, by the policy's UID.
 	turns map[types.UID]string
 }
@@ -124,19 +124,20 @@ func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *le
 	for i := range j.verdicts {
 		v := &j.verdicts[i]
 		uid := v.policy.UID
-		telling[i] = announce(v, books, r.lost[uid], cmp.Or(r.turns[uid], v.policy.ResourceVersion))
+		telling[i] = announce(v, books, r.kept[uid], cmp.Or(r.turns[uid], v.policy.ResourceVersion))
+		v.status.OutOfSight = telling[i].unseen
 		told = append(told, telling[i].out...)
 	}
 	again = r.teller.tell(ctx, told) > 0
 
-	lost, turns := make(map[types.UID]outOfSight), make(map[types.UID]string)
+	kept, turns := make(map[types.UID]memory), make(map[types.UID]string)
 	var errs []error
 	for i, t := range telling {
 		uid := t.v.policy.UID
 		err := r.write(ctx, &j.verdicts[i])
 		switch {
 		case err == nil:
-			lost[uid] = t.lost
+			kept[uid] = t.kept
 			continue
 		case apierrors.IsNotFound(err):
 			continue
@@ -145,9 +146,9 @@ func (r *statusReconciler) writeAll(ctx context.Context, j *judgement, books *le
 		default:
 			errs = append(errs, err)
 		}
-		lost[uid], turns[uid] = t.unwritten(r.lost[uid]), t.turn
+		kept[uid], turns[uid] = t.unwritten(r.kept[uid]), t.turn
 	}
-	r.lost, r.turns = lost, turns
+	r.kept, r.turns = kept, turns
 	return again, errors.Join(errs...)
 }
 

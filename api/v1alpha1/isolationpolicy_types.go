@@ -205,6 +205,13 @@ type IsolationPolicyStatus struct {
 	// findingsTotal is the number of findings, those that found no place in the list included.
 	// +optional
 	FindingsTotal int32 `json:"findingsTotal,omitempty"`
+	// outOfSight are findings that were listed and of which nobody can see any more whether they last, for the
+	// node's agent is silent or could not read what they are about: the worst, worst first, at most 50. They are
+	// not among the findings; their pods are unverified. They go when they are seen again or seen to have ended.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	OutOfSight []PolicyFinding `json:"outOfSight,omitempty"`
 	// exemptions tells of each exemption whether it is used, in the order of the spec.
 	// +optional
 	// +listType=map
@@ -243,7 +250,7 @@ type ExemptionStatus struct {
 	Pods int32 `json:"pods"`
 }
 
-// MaxPolicyFindings bounds the list of findings in a policy's status.
+// MaxPolicyFindings bounds the lists of findings in a policy's status.
 const MaxPolicyFindings = 50
 
 // PodCounts counts pods that have not ended, each in the first class that applies:

@@ -343,6 +343,11 @@ func (in *IsolationPolicyStatus) DeepCopyInto(out *IsolationPolicyStatus) {
 		*out = make([]PolicyFinding, len(*in))
 		copy(*out, *in)
 	}
+	if in.OutOfSight != nil {
+		in, out := &in.OutOfSight, &out.OutOfSight
+		*out = make([]PolicyFinding, len(*in))
+		copy(*out, *in)
+	}
 	if in.Exemptions != nil {
 		in, out := &in.Exemptions, &out.Exemptions
 		*out = make([]ExemptionStatus, len(*in))

@@ -46,7 +46,7 @@ func Decide(in *Input) []Decision {
 		out[i] = Decision{Candidate: c, Confirmed: in.Watch.confirmed(in.Now, c, in.Limits.Hold)}
 	}
 	slices.SortStableFunc(out, inTurn)
-	d := deciding{Input: in, breakers: newBreakers(in), paces: newPaces(in), pods: make(map[types.UID]bool), owners: make(map[string]bool)}
+	d := deciding{Input: in, breakers: newBreakers(in), paces: newPaces(in), pods: make(map[types.UID]bool), owners: make(map[string]bool), room: newRoom(in.History)}
 	for i := range out {
 		out[i].Outcome, out[i].Why = d.decide(&out[i])
 	}
@@ -83,6 +83,7 @@ type deciding struct {
 	// pods and owners that have had their turn.
 	pods   map[types.UID]bool
 	owners map[string]bool
+	room   room
 }
 
 // decide asks in the order in which a person would want to be told: what will never be, what would be
@@ -101,7 +102,7 @@ func (d *deciding) decide(c *Decision) (Outcome, string) {
 	if d.pods[c.UID] {
 		return Resting, "another policy evicts it"
 	}
-	if outcome, why := d.backOff(c.Owner); outcome != "" {
+	if outcome, why := d.backOff(c.Candidate); outcome != "" {
 		return outcome, why
 	}
 	if until := d.Rest[c.UID]; d.Now.Before(until) {
@@ -111,18 +112,22 @@ func (d *deciding) decide(c *Decision) (Outcome, string) {
 		return RateLimited, fmt.Sprintf("%d pods of %s were evicted within %s, which is as many as may be", d.paces[s], s, d.Limits.Window)
 	}
 	d.pods[c.UID], d.owners[c.Owner] = true, true
+	if _, known := d.History.Owners[c.Owner]; !known {
+		d.room.take(c.Pod.Namespace)
+	}
 	d.paces.add(c.scopes())
 	return Evict, told(c.Confirmed)
 }
 
 // backOff tells whether the owner's pods are let alone; empty if they are not.
-func (d *deciding) backOff(owner string) (Outcome, string) {
-	o, known := d.History.Owners[owner]
+func (d *deciding) backOff(c *Candidate) (Outcome, string) {
+	o, known := d.History.Owners[c.Owner]
 	switch {
-	case d.owners[owner]:
+	case d.owners[c.Owner]:
 		return BackedOff, "another pod of the same owner is evicted now"
-	case !known && len(d.History.Owners)+len(d.owners) >= maxOwners:
-		return HistoryFull, fmt.Sprintf("pods of %d owners were evicted, and no more owners are remembered", len(d.History.Owners))
+	case !known && d.room.full(c.Pod.Namespace):
+		return HistoryFull, fmt.Sprintf("pods of %d owners in namespace %s, of %d in all, were evicted, and no more owners are remembered",
+			d.room.owners[c.Pod.Namespace], c.Pod.Namespace, d.room.all)
 	case !known || o.Evicted == 0:
 		return "", ""
 	case o.Evicted > len(d.Limits.BackOff):

@@ -15,6 +15,9 @@ const (
 	// maxOwners is how many owners are remembered. An unknown one is not evicted from when there is no
 	// room: nobody makes others forgotten by being many.
 	maxOwners = 1000
+	// maxOwnersIn is how many of them may be in one namespace: nobody who makes owners there leaves no room for
+	// those of others.
+	maxOwnersIn = 100
 	// forgiving is how long an owner has had no pod to evict when it is forgotten.
 	forgiving = 7 * 24 * time.Hour
 	// touching is how often it is written down that an owner still has one.
@@ -42,9 +45,11 @@ type Record struct {
 
 // Owner is how often pods of an owner were evicted, when that was last, and when it last had one to evict.
 type Owner struct {
-	Evicted int       `json:"evicted"`
-	Last    time.Time `json:"last"`
-	Seen    time.Time `json:"seen"`
+	// Namespace that it is in; empty in what older managers wrote.
+	Namespace string    `json:"namespace,omitempty"`
+	Evicted   int       `json:"evicted"`
+	Last      time.Time `json:"last"`
+	Seen      time.Time `json:"seen"`
 }
 
 // ParseHistory reads what [History.Encode] wrote; the empty string is an empty history.
@@ -98,7 +103,7 @@ func (h *History) Add(now time.Time, c *Candidate) {
 	if h.Owners == nil {
 		h.Owners = make(map[string]Owner)
 	}
-	h.Owners[c.Owner] = Owner{Evicted: h.Owners[c.Owner].Evicted + 1, Last: now, Seen: now}
+	h.Owners[c.Owner] = Owner{Namespace: c.Pod.Namespace, Evicted: h.Owners[c.Owner].Evicted + 1, Last: now, Seen: now}
 }
 
 // Touch notes which owners still have a pod to evict, and tells whether that is to be written down.
@@ -113,4 +118,28 @@ func (h *History) Touch(now time.Time, all []Candidate) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// room counts the owners that are remembered, in all and in each namespace.
+type room struct {
+	all    int
+	owners map[string]int
+}
+
+func newRoom(h *History) room {
+	r := room{owners: make(map[string]int)}
+	for _, o := range h.Owners {
+		r.take(o.Namespace)
+	}
+	return r
+}
+
+func (r *room) take(namespace string) {
+	r.all++
+	r.owners[namespace]++
+}
+
+// full tells whether no other owner of a namespace can be remembered.
+func (r *room) full(namespace string) bool {
+	return r.all >= maxOwners || r.owners[namespace] >= maxOwnersIn
 }

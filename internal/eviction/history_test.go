@@ -81,6 +81,27 @@ func TestNobodyIsForgottenBecauseThereAreMany(t *testing.T) {
 	g.Expect(outcomes(in)).To(Equal(map[eviction.Outcome]int{eviction.HistoryFull: 1, eviction.Evict: 1}))
 }
 
+func TestWhoMakesManyOwnersLeavesRoomForThoseOfOtherNamespaces(t *testing.T) {
+	g := NewWithT(t)
+	in := held(candidates(4, func(i int, c *eviction.Candidate) {
+		if i < 3 {
+			c.Pod.Namespace = "crowded"
+		}
+	})...)
+	for i := range 98 {
+		h := candidate(fmt.Sprint(i))
+		h.Pod.Namespace = "crowded"
+		in.History.Add(in.Now.Add(-48*time.Hour), &h)
+	}
+	in.History.Advance(in.Now, time.Hour)
+	g.Expect(outcomes(in)).To(Equal(map[eviction.Outcome]int{eviction.HistoryFull: 1, eviction.Evict: 3}),
+		"two of the crowded namespace find a place, and the other one")
+	again, err := eviction.ParseHistory(in.History.Encode())
+	g.Expect(err).NotTo(HaveOccurred())
+	in.History = again
+	g.Expect(outcomes(in)).To(Equal(map[eviction.Outcome]int{eviction.HistoryFull: 1, eviction.Evict: 3}), "a restart forgets no namespace")
+}
+
 func owners(all map[string]eviction.Owner, name string, last time.Time) map[string]eviction.Owner {
 	if all == nil {
 		all = make(map[string]eviction.Owner)

@@ -131,6 +131,31 @@ var _ = Describe("A leader that ends in mid-write", func() {
 		}
 	}
 
+	It("while a node's agent is silent: what it had found is neither told again nor forgotten", func(ctx context.Context) {
+		namespace, a := aNamespace(ctx), anAgent(ctx)
+		web := running(ctx, namespace, "web", a.node, time.Hour)
+		calm := running(ctx, namespace, "calm", a.node, time.Hour)
+		p := aPolicy(ctx, namespace)
+		a.sees(ctx, at(onHostPID(), web, calm))
+		stop := start()
+		begun := ConsistOf("calm Warning Breach 1", "web Warning Breach 1")
+		Eventually(eventsOn(ctx, namespace)).WithTimeout(soon).Should(begun)
+		a.renewed(ctx, time.Hour)
+		outOfSight := HaveField("OutOfSight", HaveExactElements(HaveField("Pod", "calm"), HaveField("Pod", "web")))
+		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(SatisfyAll(counts(v1alpha1.PodCounts{Matched: 2, Unverified: 2}), outOfSight))
+		stop()
+
+		start()
+		Consistently(statusOf(ctx, p)).WithTimeout(while).Should(outOfSight)
+		a.sees(ctx, at(onHostPID(), web), at(isolated, calm))
+		a.renewed(ctx, 0)
+		all := ConsistOf("calm Warning Breach 1", "web Warning Breach 1", "calm Normal IsolationRestored 1")
+		Eventually(eventsOn(ctx, namespace)).WithTimeout(soon).Should(all)
+		Eventually(statusOf(ctx, p)).WithTimeout(soon).Should(SatisfyAll(
+			counts(v1alpha1.PodCounts{Matched: 2, Breached: 1, Compliant: 1}), HaveField("OutOfSight", BeEmpty())))
+		Consistently(eventsOn(ctx, namespace)).WithTimeout(while).Should(all)
+	})
+
 	const writtenDown, done = 2, 3 // the first one only tries
 	for _, end := range []struct {
 		last     int32
