@@ -7,8 +7,8 @@ BIN     := bin
 CLUSTER := $(BIN)/cluster
 TOOL    := go tool -modfile=hack/tools/go.mod
 PRODUCT := ./api/... ./config/... ./controllers/... ./internal/...
-# Integration tests. The long ones wait more than they work, so several of their specs run at a time, each
-# process with an API server of its own.
+# Integration tests. They wait more than they work, so several run at a time: of the short ones four packages, of
+# the long ones four specs, each process with an API server of its own.
 LONG    := ./test/integration/agent ./test/integration/controllers
 SHORT   := $(filter-out $(LONG),$(wildcard ./test/integration/*))
 GINKGO  := go run github.com/onsi/ginkgo/v2/ginkgo --procs 4 --keep-going --no-color
@@ -61,7 +61,8 @@ $(CLUSTER): $(shell find hack/cluster -name '*.go' -o -name 'go.*' -o -name '*.m
 test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd. No root needed.
 	@assets=$$($(CLUSTER) assets) && \
 	export KUBEBUILDER_ASSETS="$$assets" && \
-	go test -race $(PRODUCT) $(SHORT) ./test/bench/... ./test/rights && \
+	go test -race $(PRODUCT) ./test/bench/... ./test/rights && \
+	go test -race -p 4 $(SHORT) && \
 	$(GINKGO) --race $(LONG)
 	go -C test/prometheus test ./...
 	go test ./internal/vap ./internal/admission ./internal/ledger ./internal/agent # all of their cases: some would take minutes with the race detector
