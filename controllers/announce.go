@@ -60,6 +60,8 @@ func announce(v *verdict, books *ledger.Ledger, kept memory, turn string) *telli
 		v: v, books: books, turn: turn, pods: make(map[types.UID]*podNow), kept: memory{}, begun: memory{},
 		before: slices.Concat(s.Findings, s.OutOfSight, slices.Collect(maps.Values(kept))),
 	}
+	// Of a place the worst that was told decides.
+	slices.SortFunc(t.before, worseFirst)
 	if !v.invalid {
 		t.began()
 		t.expired()
@@ -100,8 +102,8 @@ type telling struct {
 
 // podNow is what the policy says now of a pod.
 type podNow struct {
-	// holds are the places where something is wrong.
-	holds map[place]bool
+	// holds are the places where something is wrong, shown those of them where an agent saw it.
+	holds, shown map[place]bool
 	// matched is set if the policy matches the pod, unseen if not everything of it is seen, unbound if it is
 	// not known what its claims are bound to.
 	matched, unseen, unbound bool
@@ -111,15 +113,18 @@ func (t *telling) now(pod types.UID) *podNow {
 	if known := t.pods[pod]; known != nil {
 		return known
 	}
-	now := &podNow{holds: make(map[place]bool)}
+	now := &podNow{holds: make(map[place]bool), shown: make(map[place]bool)}
 	var findings []v1alpha1.PolicyFinding
 	findings, now.matched = t.books.Of(t.v.policy.UID, pod)
 	for i := range findings {
-		if f := &findings[i]; f.Kind == v1alpha1.Unverified {
+		switch f := &findings[i]; f.Kind {
+		case v1alpha1.Unverified:
 			now.unseen = true
 			now.unbound = now.unbound || f.Portal == isolation.PortalClaims
-		} else {
+		case v1alpha1.Violation:
 			now.holds[placeOf(f)] = true
+		default:
+			now.holds[placeOf(f)], now.shown[placeOf(f)] = true, true
 		}
 	}
 	t.pods[pod] = now
@@ -132,11 +137,13 @@ type beginning struct {
 }
 
 // began tells what is listed now and was not before. What is wrong several times with the same place
-// of a pod is told once.
+// of a pod is told once. That a spec asks for what was seen is not told after that: it is listed once nobody sees it
+// any more.
 func (t *telling) began() {
 	known := make(map[beginning]bool)
 	for i := range t.before {
-		known[beginning{placeOf(&t.before[i]), t.before[i].Kind}] = true
+		f := &t.before[i]
+		known[beginning{placeOf(f), f.Kind}], known[beginning{placeOf(f), v1alpha1.Violation}] = true, true
 	}
 	for i := range t.v.status.Findings {
 		f := &t.v.status.Findings[i]
@@ -163,30 +170,32 @@ func (t *telling) messages(b beginning) string {
 
 // ended tells what was told of before and holds no longer.
 func (t *telling) ended() {
-	done := make(map[place]bool)
+	listed := make(map[place]bool)
 	for i := range t.v.status.Findings {
 		if f := &t.v.status.Findings[i]; f.Kind != v1alpha1.Unverified {
-			done[placeOf(f)] = true
+			listed[placeOf(f)] = true
 		}
 	}
+	done := make(map[place]bool)
 	for i := range t.before {
 		f := &t.before[i]
 		p := placeOf(f)
 		if f.Kind == v1alpha1.Unverified || done[p] || !t.books.Exists(f.UID) {
 			continue
 		}
-		done[p] = true
 		now := t.now(f.UID)
 		switch {
+		case t.v.invalid, f.Kind != v1alpha1.Violation && now.matched && now.unseen && !now.shown[p], f.Portal != "" && now.matched && now.unbound && !now.holds[p]:
+			t.unseen = append(t.unseen, *f)
+		case listed[p]:
 		case now.holds[p]:
 			t.kept[p] = *f
-		case t.v.invalid, f.Kind != v1alpha1.Violation && now.matched && now.unseen, f.Portal != "" && now.matched && now.unbound:
-			t.unseen = append(t.unseen, *f)
 		case !now.matched || t.v.policy.Status.ObservedGeneration != t.v.policy.Generation:
 			t.tell(f, corev1.EventTypeNormal, reasonLifted, "no longer against the policy: "+f.Message)
 		default:
 			t.tell(f, corev1.EventTypeNormal, reasonRestored, "no longer so: "+f.Message)
 		}
+		done[p] = true
 	}
 }
 

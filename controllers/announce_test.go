@@ -124,6 +124,26 @@ func TestWhatNobodySeesHasNotEndedAndIsNotToldAgainWhenItIsBack(t *testing.T) {
 	s.Expect(s.policy.Status.OutOfSight).To(BeEmpty())
 }
 
+func TestWhatASpecAsksForIsNotToldAgainOnceNobodySeesIt(t *testing.T) {
+	asking := running("a", time.Hour)
+	asking.Spec.HostPID = true
+	s := newStory(t, running("b", time.Hour))
+	s.in.Pods = append(s.in.Pods, asking)
+	s.sees(group(onHostPID(), "a"), group(isolated, "b"))
+	s.Expect(s.step()).To(ConsistOf("a Warning Breach Judge/pid"))
+
+	alive := s.in.Agents["one"]
+	delete(s.in.Agents, "one")
+	s.Expect(s.step()).To(BeEmpty(), "it is still wrong there, and what was seen may last")
+	s.Expect(s.policy.Status.Findings).To(ContainElement(HaveField("Kind", v1alpha1.Violation)))
+	s.Expect(s.policy.Status.OutOfSight).To(ConsistOf(HaveField("Kind", v1alpha1.Breach)))
+	s.Expect(s.step()).To(BeEmpty())
+
+	s.in.Agents["one"] = alive
+	s.Expect(s.step()).To(BeEmpty())
+	s.Expect(s.policy.Status.OutOfSight).To(BeEmpty())
+}
+
 func TestNothingIsToldOfPodsThatAreGone(t *testing.T) {
 	s := newStory(t, running("a", time.Hour), running("b", time.Hour))
 	s.sees(group(onHostPID(), "a", "b"))
