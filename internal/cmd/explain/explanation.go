@@ -41,6 +41,8 @@ type verdict struct {
 	policy  *isolation.Policy
 	portals *v1alpha1.Portals // as the policy says; may be nil
 	isolation.Assessment
+	// outOfSight are the findings of before that the policy's status keeps of the pod.
+	outOfSight []v1alpha1.PolicyFinding
 }
 
 // read gathers what there is, and judges it as the manager does.
@@ -85,7 +87,13 @@ func (e *explanation) judge(namespaceLabels map[string]string, policies []v1alph
 			e.others++
 			continue
 		}
-		e.verdicts = append(e.verdicts, verdict{p, policies[i].Spec.Portals, a})
+		v := verdict{policy: p, portals: policies[i].Spec.Portals, Assessment: a}
+		for _, f := range policies[i].Status.OutOfSight {
+			if f.UID == e.pod.UID {
+				v.outOfSight = append(v.outOfSight, f)
+			}
+		}
+		e.verdicts = append(e.verdicts, v)
 	}
 }
 

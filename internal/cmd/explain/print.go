@@ -156,6 +156,10 @@ func (t *told) verdicts(out io.Writer) {
 				fmt.Fprintf(out, "    to do: %s\n", f.Change)
 			}
 		}
+		for j := range p.OutOfSight {
+			f := &p.OutOfSight[j]
+			fmt.Fprintf(out, "  - %s%s, found before, and nobody can see whether it lasts: %s\n", f.Kind, about(f.Axis, f.Portal), f.Message)
+		}
 	}
 	for _, reason := range t.NotJudged {
 		fmt.Fprintf(out, "Not judged: %s\n", reason)

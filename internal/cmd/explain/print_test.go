@@ -139,3 +139,20 @@ func TestWithoutAPolicyNothingIsRequired(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestWhatWasFoundBeforeTheAgentFellSilentIsNotForgotten(t *testing.T) {
+	policy := tenants + `
+status:
+  pods: {matched: 2, exempt: 0, breached: 0, violating: 0, unverified: 2, compliant: 0}
+  nodes: {reporting: 0, stale: 1}
+  outOfSight:
+  - {kind: Escape, namespace: shop, pod: web, axis: pid, message: process 7 is in the node's}
+  - {kind: Escape, namespace: shop, pod: other, uid: another, axis: pid, message: not this one}`
+	text, wrong := explained(t, "{containers: [{name: app}]}", isolation.Sight{Unseen: "its agent has been silent since 12:00"}, policy)
+	if want := "  - Escape (pid), found before, and nobody can see whether it lasts: process 7 is in the node's\n"; !strings.Contains(text, want) || !wrong {
+		t.Errorf("it does not tell of the escape that was found, wrong=%t:\n%s", wrong, text)
+	}
+	if strings.Contains(text, "not this one") {
+		t.Errorf("it tells of another pod's escape:\n%s", text)
+	}
+}

@@ -74,6 +74,8 @@ type policyRow struct {
 	// Exemptions that the pod needs.
 	Exemptions []string        `json:"exemptions"`
 	Findings   []policyFinding `json:"findings"`
+	// OutOfSight are findings of before of which nobody can see whether they last.
+	OutOfSight []policyFinding `json:"outOfSight,omitempty"`
 }
 
 type policyFinding struct {
@@ -171,13 +173,20 @@ func (e *explanation) policy(v *verdict) policyRow {
 		Exemptions: append([]string{}, v.Exempt...), Findings: []policyFinding{},
 	}
 	for i := range v.Findings {
-		f := &v.Findings[i]
-		row.Findings = append(row.Findings, policyFinding{
-			Kind: string(f.Kind), Axis: string(f.Axis), Portal: isolation.Sanitize(f.Portal, nameLimit),
-			Message: isolation.Sanitize(f.Message, textLimit), Change: e.change(f),
-		})
+		f := findingOf(&v.Findings[i])
+		f.Change = e.change(&v.Findings[i])
+		row.Findings = append(row.Findings, f)
+	}
+	for i := range v.outOfSight {
+		row.OutOfSight = append(row.OutOfSight, findingOf(&v.outOfSight[i]))
 	}
 	return row
+}
+
+func findingOf(f *v1alpha1.PolicyFinding) policyFinding {
+	return policyFinding{
+		Kind: string(f.Kind), Axis: string(f.Axis), Portal: isolation.Sanitize(f.Portal, nameLimit), Message: isolation.Sanitize(f.Message, textLimit),
+	}
 }
 
 // change is what to do about a finding; empty if its message says it, as that of a field of the spec does.
