@@ -32,8 +32,8 @@ type Stat struct {
 	// PPID is the parent's number, 0 if the parent is outside the tree's pid namespace or there is
 	// none.
 	PPID int
-	// Session is the number of the process that leads or led the session, 0 if that is outside the tree's pid namespace. Nobody
-	// else gets the number while there is a process in the session; only setsid(2) leads out of one, into a new one.
+	// Session is the number of the process that leads or led the session, 0 if that is outside the tree's pid namespace or the
+	// task is being reaped. Nobody else gets the number while there is a process in the session; only setsid(2) leads out of one, into a new one.
 	Session int
 	// Flags are the kernel's flags of the task; see [Stat.KernelThread].
 	Flags uint32
@@ -122,7 +122,10 @@ func (s *Stat) parseNumbers(text []byte) error {
 		case 4:
 			s.PPID, ok = parseInt(field)
 		case 6:
-			s.Session, ok = parseInt(field)
+			// Of a task that is being reaped the kernel says -1 (fs/proc/array.c, do_task_stat).
+			if s.Session, ok = parseInt(field); !ok {
+				ok = string(field) == "-1"
+			}
 		case 9:
 			s.Flags, ok = parseUint32(field)
 		case 20:

@@ -37,6 +37,16 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+func TestParseStatOfATaskThatIsBeingReaped(t *testing.T) {
+	// The signal handlers are gone, and with them the session and the number of threads: as Linux 6.18 shows it.
+	stat, err := parseStat([]byte("7 (true) X 0 -1 -1 0 -1 4194572 0 0 0 0 0 0 0 0 20 0 0 0 4200 0 0 0 0 0\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, stat, Stat{PID: 7, Comm: "true", State: 'X', Flags: 4194572, StartTime: 4200})
+	equal(t, stat.Exited(), true)
+}
+
 func TestParseStatRefuses(t *testing.T) {
 	good := statLine("x")
 	tests := map[string]struct{ text, says string }{
@@ -49,6 +59,7 @@ func TestParseStatRefuses(t *testing.T) {
 		"a process number with a sign": {"-" + good, "process number"},
 		"process number zero":          {"0" + good[1:], "process number"},
 		"a state of two letters":       {strings.Replace(good, ") S ", ") SS ", 1), "field 3 (state)"},
+		"a negative session":           {strings.Replace(good, " 1 7 7 0 ", " 1 7 -7 0 ", 1), "field 6 (session)"},
 		"a negative parent":            {strings.Replace(good, ") S 1 ", ") S -1 ", 1), "field 4 (ppid)"},
 		"flags of more than 32 bits":   {strings.Replace(good, "4194560", "4294967296", 1), "field 9 (flags)"},
 		"a start that overflows":       {strings.Replace(good, "4200", "18446744073709551616", 1), "field 22 (starttime)"},
