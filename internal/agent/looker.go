@@ -50,8 +50,9 @@ type Looker struct {
 	opts LookerOptions
 	self int // the reader's own pid
 
-	homes homes
-	sweep sweep
+	homes   homes
+	sweep   sweep
+	nobodys nobodys
 	// left are processes that left a container, leftPIDs their numbers, and leftSince is since when each container (by ID) has such.
 	left      map[processKey]Attribution
 	leftPIDs  map[int]bool
@@ -94,14 +95,20 @@ func NewLooker(fs *procns.FS, dir Directory, opts LookerOptions) *Looker {
 //
 // now is the time of the look, and must not be before that of the last.
 func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
-	pids, err := l.fs.PIDs()
+	entries, err := l.fs.Entries()
 	if err != nil {
 		return nil, fmt.Errorf("look at the processes: %w", err)
 	}
 	x := indexOf(l.dir)
 	l.begin(x)
-	for _, pid := range pids {
-		l.gather(pid, outside)
+	l.nobodys.begin(now)
+	pids := make([]int, len(entries))
+	for i, e := range entries {
+		pids[i] = e.PID
+		settled := l.nobodys.settled(e) && !outside && !l.leftPIDs[e.PID]
+		if settled && l.home(e.PID) || l.gather(e.PID, outside) {
+			l.nobodys.keep(e)
+		}
 	}
 	l.thinAll()
 	node := &l.nodeSets[isolation.PID]

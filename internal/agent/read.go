@@ -12,16 +12,17 @@ import (
 
 // gather reads one process: its cgroup and pid namespace, and if these are of a container, or if
 // all processes are asked for, everything else. What has ended, kernel threads and zombies are left
-// out. Everything is read through one handle on the process, which never shows its successor.
-func (l *Looker) gather(pid int, outside bool) {
+// out. Everything is read through one handle on the process, which never shows its successor. It tells whether
+// the process is nobody's: in no container's cgroup, and in the node's pid namespace.
+func (l *Looker) gather(pid int, outside bool) (nobodys bool) {
 	p, err := l.fs.Process(pid)
 	if err != nil {
-		return // gone, or a tree without permission to enter
+		return false // gone, or a tree without permission to enter
 	}
 	defer func() { _ = p.Close() }() // nothing was written
 	cgroups, err := p.Cgroups()
 	if errors.Is(err, procns.ErrGone) {
-		return
+		return false
 	}
 	if err != nil {
 		// It lives, and its cgroup cannot be told: its pid namespace may tell whose it is.
@@ -31,31 +32,33 @@ func (l *Looker) gather(pid int, outside bool) {
 	r.PID = pid
 	l.refused = false
 	if !l.link(p, procns.PID, &r.Process) {
-		return
+		return false
 	}
+	home := !r.unplaced && r.Namespaces[isolation.PID].Reason == "" && !l.elsewhere(&r.Process)
 	l.readable = l.readable || !l.refused && pid != l.self
 	l.refusedAll = l.refusedAll || l.refused
 	candidate := outside || l.contained(&r) || l.leftPIDs[pid]
 	if !candidate && !inRoot(cgroups) {
-		return
+		return home
 	}
 	if !l.rest(p, &r, candidate) {
-		return
+		return home && r.by.nobody()
 	}
 	if r.by.nobody() && l.onlyNodes(&r.Process) && !l.sharing[r.PPID] && !l.leftPIDs[pid] && !l.leftPIDs[r.PPID] {
-		return // it owns nothing that is not the node's anyway, and there can be very many
+		return home // it owns nothing that is not the node's anyway, and there can be very many
 	}
 	l.keep(&r)
 	if r.by.Container != "" && !l.elsewhere(&r.Process) {
 		l.sharing[pid] = true
 	}
 	if !l.contained(&r) {
-		return
+		return home
 	}
 	l.refusedInside = l.refusedInside || l.refused && !r.by.nobody()
 	if r.threads > 1 {
 		l.threadsOf(p, &r)
 	}
+	return false
 }
 
 // contained tells whether a process is in a container, or may be.

@@ -131,7 +131,7 @@ func bareList(b *testing.B, root int, buf []byte) []int {
 		if n == 0 {
 			return all
 		}
-		if _, err := parseDirents(buf[:n], typeDirectory, func(pid int) bool {
+		if _, err := parseDirents(buf[:n], typeDirectory, func(pid int, _ uint64) bool {
 			all = append(all, pid)
 			return true
 		}); err != nil {

@@ -19,7 +19,7 @@ const (
 // each, the record's length of 2, the type of 1, and the name with its closing NUL. It calls number
 // for every name that is a decimal number, of an entry that is or may be of the type, until number
 // says that it needs no more.
-func parseDirents(buf []byte, kind byte, number func(int) (more bool)) (more bool, err error) {
+func parseDirents(buf []byte, kind byte, number func(n int, inode uint64) (more bool)) (more bool, err error) {
 	const nameAt = 19
 	for len(buf) > 0 {
 		if len(buf) < nameAt {
@@ -29,13 +29,13 @@ func parseDirents(buf []byte, kind byte, number func(int) (more bool)) (more boo
 		if length < nameAt || length > len(buf) {
 			return false, errors.New("directory entry has an impossible length")
 		}
-		is, name := buf[18], buf[nameAt:length]
+		inode, is, name := binary.NativeEndian.Uint64(buf), buf[18], buf[nameAt:length]
 		buf = buf[length:]
 		if is != kind && is != typeUnknown {
 			continue
 		}
 		name, _, _ = bytes.Cut(name, []byte{0})
-		if n, ok := parseInt(name); ok && !number(n) {
+		if n, ok := parseInt(name); ok && !number(n, inode) {
 			return false, nil
 		}
 	}

@@ -78,7 +78,7 @@ func (p Process) FDs(limit int) (numbers []int, more bool, err error) {
 
 // numbers lists an open directory fdinfo.
 func (p Process) numbers(dir, limit int) (numbers []int, more bool, err error) {
-	err = readDirents(dir, p.fs.dirent, typeFile, func(fd int) bool {
+	err = readDirents(dir, p.fs.dirent, typeFile, func(fd int, _ uint64) bool {
 		if more = len(numbers) >= limit; !more {
 			numbers = append(numbers, fd)
 		}

@@ -3,6 +3,7 @@
 package procns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,6 +96,50 @@ func (f *FS) PIDs() ([]int, error) {
 	return pids, nil
 }
 
+// Entry is a process as the list of a tree shows it.
+type Entry struct {
+	PID int
+	// Inode is that of the process's directory. A procfs gives a new one to each process that it comes to know
+	// (fs/proc/base.c, proc_pid_make_inode and proc_fill_cache): a number that two lists show with one inode is one
+	// process's. The other way round nothing follows, for the kernel may forget a directory to save memory.
+	Inode uint64
+}
+
+// Entries is [FS.PIDs] with the inodes.
+func (f *FS) Entries() ([]Entry, error) {
+	var all []Entry
+	err := readDirents(f.fd, f.dirent, typeDirectory, func(n int, inode uint64) bool {
+		if n > 0 {
+			all = append(all, Entry{n, inode})
+		}
+		return true
+	})
+	if err != nil {
+		return nil, f.failed("list", "", err)
+	}
+	byPID := func(a, b Entry) int { return cmp.Compare(a.PID, b.PID) }
+	if !slices.IsSortedFunc(all, byPID) { // a procfs lists them in order
+		slices.SortFunc(all, byPID)
+	}
+	return all, nil
+}
+
+// Glance reads one link of a process by the process's number, without a handle: it takes one system call where
+// [FS.Process] and [Process.Namespace] take three, and two glances at one number can show two processes. It is not ok
+// if there is no such process, or its first thread has exited and given this namespace up (see [ErrExited]), or the
+// kernel has no such namespaces, or refuses: ask [Process.Namespace] which.
+func (f *FS) Glance(pid int, k Kind) (id ID, ok bool) {
+	if k >= NumKinds {
+		return ID{}, false
+	}
+	text, err := f.readlink(f.fd, strconv.Itoa(pid)+"/"+kindLinks[k])
+	if err != nil {
+		return ID{}, false
+	}
+	ino, ok := parseLink(k, text)
+	return ID{Dev: f.dev, Ino: ino}, ok
+}
+
 // ShowsReader tells whether the reader itself is in the tree: that takes a procfs of its pid namespace or
 // of one above. Without it nothing can be told of places; see [Process.Cwd].
 func (f *FS) ShowsReader() bool { return exists(f.fd, "self/"+fdinfoDir) }
@@ -105,7 +150,7 @@ func (f *FS) Has(name string) bool { return exists(f.fd, name) }
 // numbers lists the numeric directories of an open directory.
 func (f *FS) numbers(fd int) ([]int, error) {
 	var numbers []int
-	err := readDirents(fd, f.dirent, typeDirectory, func(n int) bool {
+	err := readDirents(fd, f.dirent, typeDirectory, func(n int, _ uint64) bool {
 		if n > 0 {
 			numbers = append(numbers, n)
 		}

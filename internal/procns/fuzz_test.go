@@ -227,7 +227,7 @@ func FuzzParseDirents(f *testing.F) {
 	f.Add(direntRecord("1", 4))
 	f.Add(slices.Concat(direntRecord("self", 10), direntRecord("4194304", 4), direntRecord("99999999999", 0)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_, _ = parseDirents(text, typeDirectory, func(n int) bool {
+		_, _ = parseDirents(text, typeDirectory, func(n int, _ uint64) bool {
 			if n < 0 || !strings.Contains(string(text), strconv.Itoa(n)) {
 				t.Errorf("%d is not in %q", n, text)
 			}

@@ -105,7 +105,7 @@ func nsfsDevice(root int) (uint64, error) {
 }
 
 // readDirents reads the directory from its start; see parseDirents.
-func readDirents(fd int, buf []byte, kind byte, number func(int) (more bool)) error {
+func readDirents(fd int, buf []byte, kind byte, number func(n int, inode uint64) (more bool)) error {
 	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
 		return err
 	}

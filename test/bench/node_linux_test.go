@@ -145,24 +145,29 @@ type bare struct {
 	root         int
 	buf          []byte
 	names        map[int]*byte
+	glances      map[int]*byte
 	cgroup, stat *byte
 	links        [8]*byte
 }
 
 func newBare(root int) *bare {
-	p := &bare{root: root, buf: make([]byte, 32<<10), names: make(map[int]*byte), cgroup: cString("cgroup"), stat: cString("stat")}
+	p := &bare{root: root, buf: make([]byte, 32<<10), names: make(map[int]*byte), glances: make(map[int]*byte), cgroup: cString("cgroup"), stat: cString("stat")}
 	for i, kind := range [8]string{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup", "time"} {
 		p.links[i] = cString("ns/" + kind)
 	}
 	return p
 }
 
-func (p *bare) look(inPod map[int]bool) {
+func (p *bare) look(inPod map[int]bool, everybody bool) {
 	for _, pid := range p.list() {
 		name, ok := p.names[pid]
 		if !ok {
 			name = cString(strconv.Itoa(pid))
-			p.names[pid] = name
+			p.names[pid], p.glances[pid] = name, cString(strconv.Itoa(pid)+"/ns/pid")
+		}
+		if !everybody && !inPod[pid] {
+			p.readlink(p.root, p.glances[pid])
+			continue
 		}
 		dir := open(p.root, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 		if dir < 0 {

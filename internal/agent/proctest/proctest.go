@@ -125,6 +125,20 @@ func (tree *Tree) Remove(pids ...int) {
 	}
 }
 
+// Rewrite changes the text of a process's file, of a process that stays the same.
+func (tree *Tree) Rewrite(pid int, name, text string) {
+	tree.t.Helper()
+	tree.file(filepath.Join(strconv.Itoa(pid), name), text)
+}
+
+// Move leads a link of a process, which stays the same, into another namespace.
+func (tree *Tree) Move(pid, kind int, inode uint64) {
+	tree.t.Helper()
+	link := filepath.Join(tree.Root, strconv.Itoa(pid), "ns", kinds[kind])
+	tree.must(os.Remove(link))
+	tree.must(os.Symlink(kinds[kind]+":["+strconv.FormatUint(inode, 10)+"]", link))
+}
+
 // process writes the files of a process or thread.
 func (tree *Tree) process(dir string, p *Process, threads int) {
 	tree.t.Helper()
