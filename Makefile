@@ -115,7 +115,7 @@ bench: ## Judge pods, reviews and manifests; look at 5,000 processes, beside the
 
 .PHONY: bench-agent
 bench-agent: ## What looks of the agent cost, beside the bare system calls: 5,000 processes, 500 of them in 250 pods.
-	go test -run '^$$' -bench Look -benchtime 40x -benchmem ./test/bench
+	go test -run '^$$' -bench Look -benchtime 60x -benchmem ./test/bench
 
 .PHONY: bench-check
 bench-check: ## What bulkhead check costs as a whole process: 1,000 pods, three policies.
