@@ -99,7 +99,8 @@ const (
 	Violation FindingKind = "Violation"
 	// Drift: a container's first process has less than its spec promised.
 	Drift FindingKind = "Drift"
-	// Escape: a process of the container is below where the container started.
+	// Escape: a process of the container is below where the container started, or descends from it and has left
+	// its cgroup.
 	Escape FindingKind = "Escape"
 	// Foreign: it is in a namespace that another pod owns, whatever was claimed.
 	Foreign FindingKind = "Foreign"

@@ -167,8 +167,8 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 }
 
 // openings are the findings of a report that breach the demand though no level does: a portal that it
-// forbids was found open, and the spec did not ask for it; or a handle leads out of a mount namespace
-// that is to be the container's own.
+// forbids was found open, and the spec did not ask for it; a handle leads out of a mount namespace
+// that is to be the container's own; or a process has left a cgroup that is not to be the node's.
 func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding {
 	var out []v1alpha1.PolicyFinding
 	for i := range known {
@@ -183,6 +183,10 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 		case n.Kind == v1alpha1.Leak && d.required[Mount] == Container:
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Leak, Axis: Mount.API(), Message: "the container reaches out of its mount namespace, Container is required: " + told,
+			})
+		case n.Kind == v1alpha1.Escape && n.Axis == "" && Host.Below(d.required[Cgroup]):
+			out = append(out, v1alpha1.PolicyFinding{
+				Kind: v1alpha1.Escape, Axis: Cgroup.API(), Message: d.required[Cgroup].String() + " is required: " + told,
 			})
 		}
 	}

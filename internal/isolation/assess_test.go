@@ -295,12 +295,16 @@ func TestWhatWasFoundOpenBreachesPoliciesThatForbidIt(t *testing.T) {
 		{Kind: v1alpha1.Portal, Portal: "seccomp", Message: "no filter"},
 		{Kind: v1alpha1.Portal, Portal: "", Message: "nothing"},
 		{Kind: v1alpha1.Leak, Message: "cwd"},
+		{Kind: v1alpha1.Escape, Message: "process 7 has left its cgroup"},
 	}}
 	for spec, want := range map[string][]string{
 		"portals: {privileged: Forbid}\nisolation: {pid: Container}": nil,
 		"portals: {runtimeSockets: Forbid}":                          {`Portal runtimeSockets: runtimeSockets was found open, which is not allowed: a socket\n`},
 		"isolation: {mount: Container}":                              {"Leak mount: the container reaches out of its mount namespace, Container is required: cwd"},
 		"isolation: {mount: Host}":                                   nil,
+		"isolation: {cgroup: Container}":                             {"Escape cgroup: Container is required: process 7 has left its cgroup"},
+		"isolation: {cgroup: Host}":                                  nil,
+		"isolation: {cgroup: Container}\nexemptions: [{name: e, reason: r, namespaces: [shop], isolation: {cgroup: Host}}]":           nil,
 		"portals: {runtimeSockets: Forbid}\nexemptions: [{name: e, reason: r, namespaces: [shop], portals: {runtimeSockets: Allow}}]": nil,
 	} {
 		t.Run(spec, func(t *testing.T) {

@@ -234,7 +234,7 @@ func (r *round) confirmed(c *ContainerLook, a Axis, p *Process) bool {
 }
 
 // unverified reports what of a container could not be seen: once for all axes if the reason is
-// the same.
+// the same, and once if it is that processes were missed, whatever was found of the others.
 func (r *round) unverified(c *ContainerLook, oc *ObservedContainer, base [NumAxes]seen) {
 	if c.Sandbox {
 		return
@@ -259,8 +259,8 @@ func (r *round) unverified(c *ContainerLook, oc *ObservedContainer, base [NumAxe
 	}
 	for _, reason := range order {
 		axes := reasons[reason]
-		if len(axes) == NumAxes {
-			r.out.Findings = append(r.out.Findings, unverifiedFinding(c, oc.Levels[PID], "", reason))
+		if len(axes) == NumAxes || reason == c.Missed {
+			r.out.Findings = append(r.out.Findings, unverifiedFinding(c, oc.Levels[axes[0]], "", reason))
 			continue
 		}
 		for _, a := range axes {

@@ -55,7 +55,7 @@ For each container and each kind of namespace the table tells a level, that of i
 A level is what there is, good or bad: a container may be meant to have the host's network. Found
 to be wrong is, whatever was meant:
 
-  Escape     a process of the container is below where the container started
+  Escape     a process of the container is below where the container started, or has left its cgroup
   Foreign    it is in a namespace that another pod or container owns
   Leak       what a process has open leads to the machine or into another container
   Breach     with --policy: it has less than the policy requires
