@@ -36,7 +36,7 @@ func ProcEntries() []string { return append(append([]string(nil), hidden...), re
 // masks are the parts of /proc and /sys that are open though the spec does not ask for that.
 func (c *Container) masks(n *Node, t *table) []opening {
 	var out []opening
-	if !c.Grant.Unmasked && c.explains(n, "/proc", nil, false) == nil {
+	if !c.Grant.Unmasked && !c.nodesProc(n) {
 		out = append(out, c.procMasks(n, t)...)
 	}
 	if c.Grant.Privileged {
@@ -52,6 +52,13 @@ func (c *Container) masks(n *Node, t *table) []opening {
 		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable, and the spec does not ask for that"))
 	}
 	return out
+}
+
+// nodesProc tells whether the spec asks for a folder of the node at /proc, where there are no masks then. Another volume brings no
+// /proc along, and does not account for what is missing there.
+func (c *Container) nodesProc(n *Node) bool {
+	g := c.explains(n, "/proc", nil, false)
+	return g != nil && g.HostPath != ""
 }
 
 // settings are the types of the file systems in which the kernel, or its control groups, are set.

@@ -554,6 +554,21 @@ func TestAVolumeAtTheRootAccountsForNothingBelow(t *testing.T) {
 	expect(t, found(t, container(root, unmasked)), "Portal procMount: no mask is on /proc/kcore")
 }
 
+func TestOnlyAFolderOfTheNodeAtProcAccountsForMissingMasks(t *testing.T) {
+	unmasked := func(c *openings.Container) {
+		c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return m.Point == "/proc/kcore" })
+	}
+	at := func(m openings.GrantedMount) func(*openings.Container) {
+		return granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{m} })
+	}
+	expect(t, found(t, container(unmasked, at(openings.GrantedMount{Point: "/proc", HostPath: "/proc"}))))
+	for name, m := range map[string]openings.GrantedMount{"a claim": {Point: "/proc"}, "an emptyDir": {Point: "/proc", Own: true}} {
+		t.Run(name, func(t *testing.T) {
+			expect(t, found(t, container(unmasked, at(m))), "Portal procMount: no mask is on /proc/kcore")
+		})
+	}
+}
+
 func TestAVolumeNearerToAMountGoesBeforeOneOfItsPath(t *testing.T) {
 	exporter := granting(func(g *openings.Grant) {
 		g.Mounts = []openings.GrantedMount{{Point: "/host/proc", HostPath: "/proc"}, {Point: "/host/node", HostPath: "/", Propagation: true}}
