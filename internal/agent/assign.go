@@ -151,6 +151,8 @@ type assignment struct {
 	outside []isolation.Process
 	// left are processes that descend from a container and are in no cgroup of it.
 	left map[processKey]Attribution
+	// brought are processes in a container's namespaces that were brought in from outside.
+	brought map[processKey]bool
 	// disputed are processes whose v1 hierarchies name different pods.
 	disputed []dispute
 }
@@ -179,7 +181,7 @@ func assign(records []record, d *descent, node *isolation.NodeNamespaces) *assig
 			f.at[int(pid)] = i
 		}
 	}
-	a.left = f.leavers()
+	a.left, a.brought = f.leavers(), f.in
 	contained := containment{pids: make(map[int]bool, len(records))}
 	for i := range records {
 		if f.owners[i].Container != "" {

@@ -19,7 +19,8 @@ import (
 //     namespace, or to a subreaper in it (kernel/exit.c, find_new_reaper), so one whose parent came from outside comes to nobody
 //     inside, and what was once known to descend from a container is remembered for when its parent ends;
 //   - unless its session is led by a living process outside: what somebody brought in starts others, which then come to the
-//     container's first process, but stay in the session in which they were started (setsid(2) only leads out of one, into a new one);
+//     container's first process, but stay in the session in which they were started (setsid(2) only leads out of one, into a new one).
+//     Who was once seen so is remembered for when the session's leader ends;
 //   - the first process of a container's pid namespace is the container's in any case.
 //
 // In a container with a pid namespace of its own that is seen by every look. One that shares the node's can leave unseen but
@@ -36,6 +37,8 @@ type descent struct {
 	homes homes
 	// left are processes that the look before knew to have left the container.
 	left map[processKey]Attribution
+	// brought are those that the look before knew to have been brought into one.
+	brought map[processKey]bool
 	// runs tells whether a process of that number was listed.
 	runs func(pid int) bool
 }
@@ -46,13 +49,14 @@ type family struct {
 	records []record
 	owners  []Attribution
 	at      map[int]int // by PID
-	// now are those that are known to have left so far.
+	// now are those that are known to have left so far, in those that are known to have been brought in.
 	now map[processKey]Attribution
+	in  map[processKey]bool
 }
 
 // leavers finds processes that descend from a container and are in no cgroup of it. Those that are nobody's become the container's.
 func (f *family) leavers() map[processKey]Attribution {
-	f.now = make(map[processKey]Attribution)
+	f.now, f.in = make(map[processKey]Attribution), make(map[processKey]bool)
 	for i := range f.records {
 		r := &f.records[i]
 		// What is in a pod's cgroup and in no container's is told from the runtime's helpers elsewhere.
@@ -102,6 +106,10 @@ func (f *family) origin(i int) (at Attribution, ok bool) {
 		if at, ok = f.known(&f.records[j]); ok {
 			return at, true
 		}
+		if f.knownIn(j) {
+			f.rememberIn(i)
+			return at, false
+		}
 		pid = f.records[j].PPID
 	}
 	return at, false
@@ -115,8 +123,29 @@ func (f *family) known(r *record) (at Attribution, ok bool) {
 	return at, ok
 }
 
-// broughtIn tells whether a process in a container's own pid namespace is of a session that somebody leads who was brought in.
+// broughtIn tells whether a process in a container's own pid namespace was brought in, and remembers it.
 func (f *family) broughtIn(i int) bool {
+	if !f.knownIn(i) && !f.ledFromOutside(i) {
+		return false
+	}
+	f.rememberIn(i)
+	return true
+}
+
+func (f *family) rememberIn(i int) {
+	if len(f.in) < maxLeavers {
+		f.in[keyOf(&f.records[i].Process)] = true
+	}
+}
+
+// knownIn tells whether a process was found to have been brought in before, or in this look.
+func (f *family) knownIn(i int) bool {
+	key := keyOf(&f.records[i].Process)
+	return f.brought[key] || f.in[key]
+}
+
+// ledFromOutside tells whether a process in a container's own pid namespace is of a session that somebody leads who was brought in.
+func (f *family) ledFromOutside(i int) bool {
 	r := &f.records[i]
 	if f.owners[i].Container == "" || r.session == r.PID || !f.runs(r.session) {
 		return false

@@ -93,6 +93,40 @@ func TestWhoLeftAContainersCgroup(t *testing.T) {
 	}
 }
 
+// An administrator logs in, enters a container, leaves a daemon there, and logs out.
+func TestWhoWasBroughtInHasNotLeftWhenWhoBroughtItEnds(t *testing.T) {
+	web := proctest.Pod(1, 1)
+	tree := proctest.New(t)
+	tree.Add(theWeb()...)
+	w := watch(t, tree, pods{{UID: uid, Namespace: "shop", Name: "web", Containers: []Container{{Name: "app", ID: proctest.ID("a"), Running: true}}}})
+	w.settled()
+	tree.Add(
+		proctest.Process{PID: 118, PPID: 1, Comm: "bash", Cgroup: session, NS: proctest.Node},
+		proctest.Process{PID: 120, PPID: 110, Session: 118, Comm: "daemon", Cgroup: session, NS: web},
+	)
+	w.look(2 * time.Second)
+	tree.Remove(118)
+	tree.Add(proctest.Process{PID: 121, PPID: 120, Session: 118, Comm: "child", Cgroup: session, NS: web})
+	quiet := func() {
+		t.Helper()
+		for range 3 {
+			for _, f := range told(w.look(30 * time.Second)) {
+				if strings.HasPrefix(f, "Escape") {
+					t.Errorf("told: %s", f)
+				}
+			}
+		}
+	}
+	quiet()
+	same(t, len(w.brought), 2)
+	tree.Remove(120)
+	tree.Add(proctest.Process{PID: 121, PPID: 110, Session: 118, Comm: "child", Cgroup: session, NS: web})
+	quiet()
+	tree.Remove(121)
+	w.look(2 * time.Second)
+	same(t, len(w.brought), 0)
+}
+
 // A shell in a container has started another program, which is moved out of its cgroup, as root of the node can.
 func TestARealProcessThatLeftItsContainersCgroup(t *testing.T) {
 	for name, flags := range map[string]uintptr{"pid namespace of its own": own, "the node's pid namespace": own &^ syscall.CLONE_NEWPID} {

@@ -53,8 +53,10 @@ type Looker struct {
 	homes   homes
 	sweep   sweep
 	nobodys nobodys
-	// left are processes that left a container, leftPIDs their numbers, and leftSince is since when each container (by ID) has such.
+	// left are processes that left a container, leftPIDs their numbers, and leftSince is since when each container (by ID) has such;
+	// brought are those that were brought into one.
 	left      map[processKey]Attribution
+	brought   map[processKey]bool
 	leftPIDs  map[int]bool
 	leftSince map[string]time.Time
 	// sharing are the numbers of processes in containers and in the node's pid namespace; swept is when they were last searched for.
@@ -113,7 +115,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	l.thinAll()
 	node := &l.nodeSets[isolation.PID]
 	l.homes = homesOf(l.records, node, l.homes)
-	a := assign(l.records, &descent{l.homes, l.left, runs(pids)}, node)
+	a := assign(l.records, &descent{l.homes, l.left, l.brought, runs(pids)}, node)
 	l.remember(a)
 	look := &isolation.Look{At: now, Node: l.nodeSets, OutsideRead: outside}
 	if outside {
@@ -139,6 +141,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 
 // remember keeps of a look what the next needs to find those that left.
 func (l *Looker) remember(a *assignment) {
+	l.brought = a.brought
 	l.left, l.leftPIDs, l.sharing = a.left, make(map[int]bool, len(a.left)), make(map[int]bool)
 	for key := range a.left {
 		l.leftPIDs[key.pid] = true

@@ -44,6 +44,7 @@ var _ = AfterSuite(func(ctx context.Context) {
 	if k != nil {
 		defer k.close()
 		// Here, because no order of specs makes one the last.
+		k.judgeMemory()
 		k.judgeRights(ctx)
 	}
 })

@@ -60,8 +60,8 @@ func Busy() (time.Duration, error) {
 
 // Memory of a process, in bytes.
 type Memory struct {
-	// Peak is the most that was ever resident, Resident what is now.
-	Peak, Resident int64
+	// Peak is the most that was ever resident, Resident what is now, Anonymous how much of that is in no file.
+	Peak, Resident, Anonymous int64
 }
 
 // MemoryOf is what a process uses now, and used at most.
@@ -79,6 +79,8 @@ func MemoryOf(pid int) (Memory, error) {
 			into = &m.Peak
 		case "VmRSS":
 			into = &m.Resident
+		case "RssAnon":
+			into = &m.Anonymous
 		default:
 			continue
 		}
