@@ -17,7 +17,7 @@
 //	enforced.go      the condition Enforced
 //	status.go        writes policies' status
 //	books.go         the books, as others may read them
-//	announce.go      what began and what ended, as events
+//	announce.go      what began and what ended, as events, and what is out of sight
 //	events.go        writes events, each once whoever leads
 //
 // The reports that viewers of policies read, of which internal/policyreport makes the content:

@@ -11,6 +11,7 @@
 //	directory.go, identify.go       what the API knows of a container; sandboxes and strays (pure)
 //	looker.go, read.go, threads.go  one look: /proc -> isolation.Look
 //	crowd.go                        what is kept of a container with very many processes
+//	nobodys.go                      whom a look need not ask everything: who has been in no container for long
 //	selftest.go, refusal.go         what the agent lacks to see everything, and why it is refused
 //	report.go                       an observation as the status of a report (pure)
 //	kube.go, publish.go             pods of this node; report and lease
