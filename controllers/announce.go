@@ -142,8 +142,9 @@ type beginning struct {
 func (t *telling) began() {
 	known := make(map[beginning]bool)
 	for i := range t.before {
-		f := &t.before[i]
-		known[beginning{placeOf(f), f.Kind}], known[beginning{placeOf(f), v1alpha1.Violation}] = true, true
+		if f := &t.before[i]; f.Kind != v1alpha1.Unverified {
+			known[beginning{placeOf(f), f.Kind}], known[beginning{placeOf(f), v1alpha1.Violation}] = true, true
+		}
 	}
 	for i := range t.v.status.Findings {
 		f := &t.v.status.Findings[i]
