@@ -8,6 +8,7 @@
 //	attribution.go, cgroup_path.go  whose a process is, by its cgroups (pure)
 //	assign.go                       whose it is by its pid namespace, which cannot be forged (pure)
 //	leavers.go                      who descends from a container and is in no cgroup of it any more (pure)
+//	unshared.go                     who is in namespaces that are nobody's (pure)
 //	directory.go, identify.go       what the API knows of a container; sandboxes and strays (pure)
 //	looker.go, read.go, threads.go  one look: /proc -> isolation.Look
 //	crowd.go                        what is kept of a container with very many processes

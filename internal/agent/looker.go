@@ -40,6 +40,9 @@ type Stats struct {
 	Containers int
 	// Unreadable is how many processes in containers did not show all of their namespaces.
 	Unreadable int
+	// Unshared is how many processes in no container were in a namespace of each axis that is neither the node's nor a
+	// container's, when all processes were last read.
+	Unshared [isolation.NumAxes]int
 }
 
 // Looker takes looks at the containers of a host through its /proc. It keeps from look to look
@@ -134,7 +137,12 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	for _, g := range a.groups {
 		l.directories[g.at.Container] = g.at.PodUID
 	}
+	unshared := l.stats.Unshared
+	if outside {
+		unshared = unsharedOf(look)
+	}
 	l.stats = statsOf(len(pids), look)
+	l.stats.Unshared = unshared
 	l.problems = l.selfTest()
 	return look, nil
 }

@@ -216,7 +216,7 @@ func TestHealthIsServed(t *testing.T) {
 
 func TestMetricsTellOfTheLastLook(t *testing.T) {
 	m := newMetrics()
-	m.looked(news(start), time.Millisecond, Stats{Processes: 7, Containers: 3, Unreadable: 2})
+	m.looked(news(start), time.Millisecond, Stats{Processes: 7, Containers: 3, Unreadable: 2, Unshared: [isolation.NumAxes]int{isolation.Mount: 5}})
 	m.looked(&Sighting{At: start, Err: errors.New("no proc")}, time.Millisecond, Stats{})
 	server := httptest.NewServer(handler(m, &health{}))
 	defer server.Close()
@@ -232,7 +232,7 @@ func TestMetricsTellOfTheLastLook(t *testing.T) {
 	for _, line := range []string{
 		`bulkhead_agent_looks_total{result="failed"} 1`, `bulkhead_agent_looks_total{result="succeeded"} 1`,
 		"bulkhead_agent_look_duration_seconds_count 2", "bulkhead_agent_processes 7", "bulkhead_agent_containers 3",
-		"bulkhead_agent_unreadable 2", `bulkhead_agent_findings{axis="mount",kind="Escape"} 1`,
+		"bulkhead_agent_unreadable 2", `bulkhead_agent_findings{axis="mount",kind="Escape"} 1`, `bulkhead_agent_unshared_processes{axis="mount"} 5`,
 	} {
 		if !strings.Contains(string(body), line+"\n") {
 			t.Errorf("no line %s", line)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 // metrics are what the agent tells of itself.
@@ -21,6 +23,7 @@ type metrics struct {
 	unreadable prometheus.Gauge
 	degraded   prometheus.Gauge
 	findings   *prometheus.GaugeVec
+	unshared   *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -48,9 +51,13 @@ func newMetrics() *metrics {
 		findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "bulkhead_agent_findings", Help: "Findings at the last look, by kind and axis.",
 		}, []string{"kind", "axis"}),
+		unshared: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bulkhead_agent_unshared_processes",
+			Help: "Processes in no container that were in a namespace which is neither the node's nor a container's, by axis, at the last sweep: for information.",
+		}, []string{"axis"}),
 	}
 	m.registry.MustRegister(
-		m.duration, m.looks, m.writes, m.processes, m.contained, m.containers, m.unreadable, m.degraded, m.findings,
+		m.duration, m.looks, m.writes, m.processes, m.contained, m.containers, m.unreadable, m.degraded, m.findings, m.unshared,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -72,6 +79,9 @@ func (m *metrics) looked(s *Sighting, took time.Duration, stats Stats) {
 	m.containers.Set(float64(stats.Containers))
 	m.unreadable.Set(float64(stats.Unreadable))
 	m.degraded.Set(min(1, float64(len(s.Problems))))
+	for _, a := range isolation.Axes {
+		m.unshared.WithLabelValues(a.String()).Set(float64(stats.Unshared[a]))
+	}
 	m.findings.Reset()
 	for i := range s.Observation.Findings {
 		f := &s.Observation.Findings[i]
