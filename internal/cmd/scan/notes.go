@@ -3,7 +3,6 @@
 package scan
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent"
@@ -33,6 +32,8 @@ func notesOn(s *seen, r *result, by reader) []string {
 	switch {
 	case by.uid > 0 && (axes > 0 || s.hidden || len(s.problems) > 0):
 		notes = append(notes, fmt.Sprintf("user %d sees the namespaces of their own processes only; to see all, run the scan as root: sudo bulkhead scan", by.uid))
+	case axes > 0 && reason == startedMeanwhile:
+		notes = append(notes, "what has just started is seen by another scan")
 	case axes > 0 && len(s.problems) == 0:
 		notes = append(notes, "run the scan as root, with the capability SYS_PTRACE, on the machine itself")
 	}
@@ -72,7 +73,9 @@ func (r *result) unread() (axes, containers int, reason string) {
 		for _, a := range isolation.Axes {
 			if at := r.Containers[i].Axes[a.String()]; at.Level == isolation.Unknown.String() {
 				unknown++
-				reason = cmp.Or(reason, at.Reason)
+				if reason == "" || reason == startedMeanwhile { // what needs no remedy hides nothing that does
+					reason = at.Reason
+				}
 			}
 		}
 		if unknown > 0 {
