@@ -111,8 +111,11 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	for i, e := range entries {
 		pids[i] = e.PID
 		settled := l.nobodys.settled(e) && !outside && !l.leftPIDs[e.PID]
-		if settled && l.home(e.PID) || l.gather(e.PID, outside) {
-			l.nobodys.keep(e)
+		switch {
+		case settled && l.home(e.PID):
+			l.nobodys.keep(e, false)
+		case l.gather(e.PID, outside):
+			l.nobodys.keep(e, true)
 		}
 	}
 	l.thinAll()

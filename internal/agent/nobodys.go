@@ -33,7 +33,7 @@ type nobodys struct {
 type nobody struct {
 	inode uint64
 	pid   int32
-	// since is how many seconds after the first look it was found.
+	// since is how many seconds after the first look it was found; of one that is settled, settling before it was last asked.
 	since uint32
 }
 
@@ -60,22 +60,23 @@ func (n *nobodys) find(e procns.Entry) *nobody {
 	return &n.before[n.at]
 }
 
+const settlingSeconds = uint32(settling / time.Second)
+
 // settled tells whether a process has been nobody's for so long that it need not be asked for its cgroups now.
 func (n *nobodys) settled(e procns.Entry) bool {
 	known := n.find(e)
-	if known == nil {
-		return false
-	}
-	const every = uint32(settling / time.Second)
-	times := (n.this - known.since) / every
-	return times > 0 && times == (n.last-known.since)/every
+	return known != nil && n.last-known.since >= settlingSeconds && n.this-known.since < 2*settlingSeconds
 }
 
-// keep notes that a process is nobody's.
-func (n *nobodys) keep(e procns.Entry) {
+// keep notes that a process is nobody's, and whether it was asked for its cgroups for that. Whatever it was asked for counts:
+// looks are never the same time apart, and who kept to a minute of its own would be asked again soon after a look at everybody.
+func (n *nobodys) keep(e procns.Entry, asked bool) {
 	since := n.this
 	if known := n.find(e); known != nil {
 		since = known.since
+		if asked && n.this-since >= settlingSeconds {
+			since = n.this - settlingSeconds
+		}
 	}
 	n.now = append(n.now, nobody{e.Inode, int32(e.PID), since}) //nolint:gosec // pid_max is 2²²
 }

@@ -67,6 +67,16 @@ func TestASweepFindsAtOnceWhoWasPutIntoAContainersCgroup(t *testing.T) {
 	same(t, containers(w.look(time.Second))["web/app"], []int{110, 111, 500})
 }
 
+func TestWhomASweepAskedIsAskedAgainAMinuteLater(t *testing.T) {
+	tree, w := aNode(t)
+	w.look(10 * time.Second)
+	tree.Rewrite(500, "cgroup", inApp+"\n")
+	for range 5 {
+		same(t, w.quickly(), []int{110, 111})
+	}
+	same(t, w.quickly(), []int{110, 111, 500})
+}
+
 func TestANumberThatAnotherProcessHasIsAskedAnew(t *testing.T) {
 	tree, w := aNode(t)
 	tree.Add(proctest.Process{PID: 500, PPID: 110, Comm: "shell", Cgroup: inApp, NS: proctest.Pod(1, 1).With(proctest.PID, proctest.Node[proctest.PID])})
@@ -102,12 +112,12 @@ func TestWhoCouldNotBeAskedIsNotSettled(t *testing.T) {
 // TestNobodysAgainstWhatTheyMean holds them against their definition, for processes that come and go in any order.
 func TestNobodysAgainstWhatTheyMean(t *testing.T) {
 	type known struct {
-		inode uint64
-		since int
+		inode        uint64
+		since, asked int
 	}
 	var n nobodys
 	before, settled := map[int]known{}, 0
-	for look, last := 0, 0; look < 2000; look++ {
+	for look := 0; look < 2000; look++ {
 		seconds := look * 7
 		n.begin(start.Add(time.Duration(seconds) * time.Second))
 		now := map[int]known{}
@@ -118,7 +128,7 @@ func TestNobodysAgainstWhatTheyMean(t *testing.T) {
 			e := procns.Entry{PID: pid, Inode: uint64(look / (20 * (pid%4 + 1)))}
 			was, ok := before[pid]
 			ok = ok && was.inode == e.Inode
-			want := ok && seconds-was.since >= 60 && (seconds-was.since)/60 == (last-was.since)/60
+			want := ok && was.asked-was.since >= 60 && seconds-was.asked < 60
 			if got := n.settled(e); got != want {
 				t.Fatalf("look %d, process %d: settled is %t, want %t", look, pid, got, want)
 			}
@@ -129,12 +139,16 @@ func TestNobodysAgainstWhatTheyMean(t *testing.T) {
 				continue // it was found to be somebody's
 			}
 			if !ok {
-				was = known{e.Inode, seconds}
+				was = known{inode: e.Inode, since: seconds}
+			}
+			asked := !want || look%10 == 0 // or a sweep did
+			if asked {
+				was.asked = seconds
 			}
 			now[pid] = was
-			n.keep(e)
+			n.keep(e, asked)
 		}
-		before, last = now, seconds
+		before = now
 	}
 	if settled < 1000 {
 		t.Errorf("%d were settled: the test says little", settled)

@@ -62,7 +62,7 @@ func (c Cgroups) Path(controller string) (path string, found bool) {
 // cgroup_mkdir), but let them in by renaming a v1 cgroup before 5.13 (cgroup1_rename): lines that
 // do not parse, or that repeat a hierarchy, are refused.
 func (p Process) Cgroups() (Cgroups, error) {
-	text, err := p.read(cgroupFile, cgroupLimit)
+	text, err := p.readRecord(cgroupFile, cgroupLimit)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ const linkLimit = 63
 type FS struct {
 	root   string
 	fd     int
+	procfs bool
 	dev    uint64 // of the nsfs; see ID
 	file   []byte
 	lines  []byte // see readLines
@@ -66,7 +67,7 @@ func (f *FS) check() error {
 		return fmt.Errorf("open proc tree %s: it has no directory of a process: "+
 			"name the directory where procfs is mounted, or mount one with: mount -t proc proc DIRECTORY", f.root)
 	}
-	if !isProcfs(f.fd) {
+	if f.procfs = isProcfs(f.fd); !f.procfs {
 		return nil
 	}
 	// The caller is missing from a procfs of a pid namespace below or beside its own. Then the
@@ -186,18 +187,30 @@ func (f *FS) Process(pid int) (Process, error) {
 // read up to its end, since one read(2) of a procfs file of several records may return fewer than
 // there are.
 func (f *FS) read(dir int, name string, limit int) ([]byte, error) {
+	return f.readUntil(dir, name, limit, false)
+}
+
+// readRecord is read for the files that procfs makes of one record, however many lines it has: those that the tables of
+// fs/proc/base.c call ONE. Of such a file one read(2) gives all that there is room for (fs/seq_file.c, seq_read_iter), so
+// one that leaves room has reached the end, and nothing need be asked again. Of plain files that is not taken for granted.
+func (f *FS) readRecord(dir int, name string, limit int) ([]byte, error) {
+	return f.readUntil(dir, name, limit, f.procfs)
+}
+
+// readUntil reads up to the end, or until a read leaves room.
+func (f *FS) readUntil(dir int, name string, limit int, room bool) ([]byte, error) {
 	fd, err := openFile(dir, name)
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.readOpen(fd, limit)
+	text, err := f.readOpen(fd, limit, room)
 	if closeErr := closeFD(fd); err == nil {
 		err = closeErr
 	}
 	return text, err
 }
 
-func (f *FS) readOpen(fd, limit int) ([]byte, error) {
+func (f *FS) readOpen(fd, limit int, room bool) ([]byte, error) {
 	length := 0
 	for {
 		if length == len(f.file) {
@@ -207,11 +220,11 @@ func (f *FS) readOpen(fd, limit int) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 {
-			return f.file[:length], nil
-		}
 		if length += n; length > limit {
 			return nil, tooLong(limit)
+		}
+		if n == 0 || room && length < len(f.file) {
+			return f.file[:length], nil
 		}
 	}
 }

@@ -38,6 +38,15 @@ func (p Process) read(name string, limit int) ([]byte, error) {
 	return text, nil
 }
 
+// readRecord is read for a file of one record; see FS.readRecord.
+func (p Process) readRecord(name string, limit int) ([]byte, error) {
+	text, err := p.fs.readRecord(p.fd, name, limit)
+	if err != nil {
+		return nil, p.failed("read", name, p.explain(name, err)...)
+	}
+	return text, nil
+}
+
 // explain finds out what a failed open, read or readlink means, as a sentinel and the cause. The
 // kernel answers with misleading numbers when the process ends in the middle (see ErrGone), so what
 // exists afterwards decides: a process that is found later was there before, since the handle is

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +104,54 @@ func TestClockTicks(t *testing.T) {
 		t.Skipf("no getconf to ask: %v", err)
 	}
 	equal(t, string(output), strconv.FormatUint(ClockTicks(), 10)+"\n")
+}
+
+// Of a file that procfs makes of one record one read gives all: that readRecord rests on.
+func TestOneReadGivesAFileOfOneRecordWhole(t *testing.T) {
+	tree := openProc(t)
+	buf, files := make([]byte, cgroupLimit), 0
+	for _, pid := range must[[]int](t)(tree.PIDs()) {
+		for _, name := range []string{cgroupFile, statFile, statusFile} {
+			fd, err := openFile(tree.fd, strconv.Itoa(pid)+"/"+name)
+			if err != nil {
+				continue // gone, or hidden
+			}
+			first, err := read(fd, buf)
+			if err == nil && first > 0 {
+				files++
+				if more, err := read(fd, buf); more != 0 || err != nil {
+					t.Errorf("process %d: %s gives %d bytes, then %d and %v", pid, name, first, more, err)
+				}
+			}
+			if err := closeFD(fd); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if files < 3 {
+		t.Errorf("%d files were read, and this process alone has 3", files)
+	}
+}
+
+func TestReadsOfARecord(t *testing.T) {
+	// More than there is room for at first, of plain files as of a procfs.
+	text := "0::/" + strings.Repeat("x", 3*fileBuffer) + "\n"
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, cgroupFile), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, room := range map[string]bool{"to their end": false, "until there is room": true} {
+		t.Run("go on "+name, func(t *testing.T) {
+			tree := &FS{file: make([]byte, fileBuffer)}
+			fd := must[int](t)(openRoot(dir))
+			defer func() { _ = closeFD(fd) }()
+			for range 2 { // the second time there is room at once
+				equal(t, string(must[[]byte](t)(tree.readUntil(fd, cgroupFile, cgroupLimit, room))), text)
+			}
+			_, err := tree.readUntil(fd, cgroupFile, len(text)-1, room)
+			is(t, err, ErrTooLong)
+		})
+	}
 }
 
 func TestEveryProcess(t *testing.T) {

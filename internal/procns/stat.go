@@ -75,7 +75,7 @@ func ClockTicks() uint64 { return clockTicks }
 
 // Stat reads /proc/<pid>/stat.
 func (p Process) Stat() (Stat, error) {
-	text, err := p.read(statFile, statLimit)
+	text, err := p.readRecord(statFile, statLimit)
 	if err != nil {
 		return Stat{}, err
 	}

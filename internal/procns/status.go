@@ -61,7 +61,7 @@ var statusRequired = []string{
 
 // Status reads /proc/<pid>/status.
 func (p Process) Status() (Status, error) {
-	text, err := p.read(statusFile, statusLimit)
+	text, err := p.readRecord(statusFile, statusLimit)
 	if err != nil {
 		return Status{}, err
 	}

@@ -35,6 +35,10 @@ const (
 	round    = 6
 )
 
+// spread is how the agent's looks differ from the interval, by up to a fifth and none in the mean: at no multiple of a minute do
+// two things happen in one look because they happened in one before.
+var spread = [...]time.Duration{2 * time.Second, -time.Second, time.Second, -2 * time.Second, 1500 * time.Millisecond, -1500 * time.Millisecond, 0}
+
 // BenchmarkLook is one look of the agent, the mean of whole rounds. What it costs over BenchmarkBareLook is the
 // agent's own work: parsing, attribution, ownership.
 func BenchmarkLook(b *testing.B) {
@@ -72,9 +76,10 @@ func BenchmarkLookAndObserve(b *testing.B) {
 	}
 	defer func() { _ = tree.Close() }()
 	looker := agent.NewLooker(tree, n.directory(), agent.LookerOptions{})
-	tracker, now := isolation.NewTracker(nil), time.Now()
+	tracker, now, looks := isolation.NewTracker(nil), time.Now(), 0
 	take := func() {
-		now = now.Add(interval)
+		now = now.Add(interval + spread[looks%len(spread)])
+		looks++
 		if _, err := looker.Observe(tracker, now); err != nil {
 			b.Fatal(err)
 		}
@@ -87,6 +92,27 @@ func BenchmarkLookAndObserve(b *testing.B) {
 	for b.Loop() {
 		take()
 	}
+}
+
+// BenchmarkWholeLook is a look that also reads the processes outside of containers, as happens once a minute.
+func BenchmarkWholeLook(b *testing.B) {
+	n := populate(b)
+	tree, err := procns.Open("/proc")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = tree.Close() }()
+	looker := agent.NewLooker(tree, n.directory(), agent.LookerOptions{})
+	now := time.Now()
+	var look *isolation.Look
+	defer perProcess(b)()
+	for b.Loop() {
+		now = now.Add(interval)
+		if look, err = looker.Look(now, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+	n.check(b, look)
 }
 
 // BenchmarkCloseLook is a look in which every container is looked at closely, as happens once a minute:
