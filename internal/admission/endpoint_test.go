@@ -13,9 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -181,6 +186,51 @@ func TestLargeReviewsDoNotStandInTheWayOfSmallOnes(t *testing.T) {
 		e.limits.large <- struct{}{}
 	}
 	expectAllowed(t, post(t, e, bodyOf(t, creation(t, podOf()))))
+}
+
+// slowReader is an API server that answers nothing until it may, and a cache that knows one namespace.
+type slowReader struct {
+	client.Reader
+	asked, may chan struct{}
+}
+
+func (r slowReader) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	if key.Name == "shop" {
+		return nil
+	}
+	if r.asked != nil {
+		r.asked <- struct{}{}
+		<-r.may
+	}
+	return apierrors.NewNotFound(corev1.Resource("namespaces"), key.Name)
+}
+
+func TestNamespacesThatThereAreNotStandInNobodysWay(t *testing.T) {
+	g := NewWithT(t)
+	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny)))
+	live := slowReader{asked: make(chan struct{}), may: make(chan struct{})}
+	h.namespaces = newNamespaces(slowReader{}, live, logr.Discard())
+	e := endpointOf(h)
+	strange := creation(t, podOf(hostPID))
+	strange.Namespace = "nowhere"
+	answers := make(chan *admissionv1.AdmissionResponse, 2*maxJudged)
+	for range maxAsking {
+		go func() { answers <- post(t, e, bodyOf(t, strange)) }()
+		<-live.asked
+	}
+	// Whoever comes now is told at once.
+	for range 2*maxJudged - maxAsking {
+		answers <- post(t, e, bodyOf(t, strange))
+	}
+	expectAllowed(t, post(t, e, bodyOf(t, creation(t, podOf()))))
+	close(live.may)
+	for range cap(answers) {
+		resp := <-answers
+		g.Expect(resp.Allowed).To(BeFalse())
+		g.Expect(resp.Result.Message).To(ContainSubstring(`the labels of namespace "nowhere" could not be read`))
+	}
+	g.Expect(h.namespaces.asking).To(BeEmpty())
+	g.Expect(e.limits.judged).To(BeEmpty())
 }
 
 func TestACallFailsUntilThePoliciesAreRead(t *testing.T) {

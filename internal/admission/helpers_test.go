@@ -63,7 +63,7 @@ func compile(t testing.TB, p *v1alpha1.IsolationPolicy) *isolation.Policy {
 func handlerOf(policies ...*isolation.Policy) *podHandler {
 	return &podHandler{
 		policies:   func() ([]*isolation.Policy, bool) { return policies, true },
-		namespaces: &namespaces{cached: namespaceReader{}, live: namespaceReader{}, log: logr.Discard()},
+		namespaces: newNamespaces(namespaceReader{}, namespaceReader{}, logr.Discard()),
 		clock:      clocktesting.NewFakePassiveClock(today),
 		metrics:    newInstruments(),
 		log:        logr.Discard(),

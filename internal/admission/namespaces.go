@@ -19,12 +19,25 @@ import (
 // namespaceTimeout bounds each of the two reads; the request's own time does as well.
 const namespaceTimeout = 2 * time.Second
 
-// namespaces knows the labels of namespaces.
+// maxAsking is how many reviews may wait for the API server at a time, each of which takes up one of maxJudged places:
+// the others are for reviews of namespaces that are known, so that nobody keeps those out by naming namespaces
+// that there are not. The API server refuses such pods before it asks a webhook (NamespaceLifecycle is the third of
+// AllOrderedPlugins in Kubernetes' pkg/kubeapiserver/options/plugins.go), unless that was switched off, but whoever
+// reaches the Service can ask as well. A review cannot give its place back meanwhile: places bound the memory.
+const maxAsking = maxJudged - 8
+
+// namespaces knows the labels of namespaces. Each endpoint has its own.
 type namespaces struct {
 	// cached is asked first. A namespace created a moment ago may be missing there, so live, the
 	// API server itself, is asked next.
 	cached, live client.Reader
-	log          logr.Logger
+	// asking are the places of those that wait for live.
+	asking chan struct{}
+	log    logr.Logger
+}
+
+func newNamespaces(cached, live client.Reader, log logr.Logger) *namespaces {
+	return &namespaces{cached: cached, live: live, asking: make(chan struct{}, maxAsking), log: log}
 }
 
 // Asked for what the cache does not know yet.
@@ -37,7 +50,14 @@ func (n *namespaces) labels(ctx context.Context, name string) (set labels.Set, o
 	if err == nil {
 		return set, true
 	}
-	if set, err = read(ctx, n.live, name); err == nil {
+	select {
+	case n.asking <- struct{}{}:
+		set, err = read(ctx, n.live, name)
+		<-n.asking
+	default:
+		err = fmt.Errorf("%d reviews wait already to hear of namespaces that the cache does not know", cap(n.asking))
+	}
+	if err == nil {
 		return set, true
 	}
 	n.log.Error(err, "The namespace's labels are unknown: every selector is taken to match", "namespace", name)

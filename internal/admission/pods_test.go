@@ -260,20 +260,19 @@ func TestLabelsOfANamespace(t *testing.T) {
 	single := namespaceReader{labels: map[string]string{"tenancy": "single"}}
 	missing := namespaceReader{err: errors.New("not found")}
 	for name, c := range map[string]struct {
-		namespaces namespaces
+		namespaces *namespaces
 		allowed    bool
 	}{
-		"come from the cache":                          {namespaces{cached: single, live: shared}, true},
-		"are read live if the cache has none":          {namespaces{cached: missing, live: shared}, false},
-		"read live can keep a policy out":              {namespaces{cached: missing, live: single}, true},
-		"match every selector if nobody can tell them": {namespaces{cached: missing, live: missing}, false},
+		"come from the cache":                          {newNamespaces(single, shared, logr.Discard()), true},
+		"are read live if the cache has none":          {newNamespaces(missing, shared, logr.Discard()), false},
+		"read live can keep a policy out":              {newNamespaces(missing, single, logr.Discard()), true},
+		"match every selector if nobody can tell them": {newNamespaces(missing, missing, logr.Discard()), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny, func(s *v1alpha1.IsolationPolicySpec) {
 				s.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
 			})))
-			c.namespaces.log = logr.Discard()
-			h.namespaces = &c.namespaces
+			h.namespaces = c.namespaces
 			NewWithT(t).Expect(ask(t, h, creation(t, podOf(hostPID))).Allowed).To(Equal(c.allowed))
 		})
 	}
@@ -283,7 +282,7 @@ func TestLabelsOfANamespace(t *testing.T) {
 func TestAMirrorPodInANamespaceThatNobodyCanReadIsAdmitted(t *testing.T) {
 	h := handlerOf(compile(t, policyOf("tenants", v1alpha1.Deny)))
 	missing := namespaceReader{err: errors.New("not found")}
-	h.namespaces = &namespaces{cached: missing, live: missing, log: logr.Discard()}
+	h.namespaces = newNamespaces(missing, missing, logr.Discard())
 	r := creation(t, podOf(hostPID, func(p *corev1.Pod) {
 		p.Spec.NodeName, p.Annotations = "n1", map[string]string{corev1.MirrorPodAnnotationKey: "hash"}
 	}))
@@ -331,7 +330,7 @@ func TestNobodyWaitsForANamespaceLongerThanTheAPIServerForTheAnswer(t *testing.T
 		s.Match = &v1alpha1.PolicyMatch{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tenancy": "shared"}}}
 	})))
 	silent := &waiting{}
-	h.namespaces = &namespaces{cached: silent, live: silent, log: logr.Discard()}
+	h.namespaces = newNamespaces(silent, silent, logr.Discard())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := h.handle(ctx, "", bodyOf(t, creation(t, podOf(hostPID))))

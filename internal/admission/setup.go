@@ -107,15 +107,14 @@ const defaultPort = 9443
 
 // newMux leads each path to its handler.
 func newMux(mgr manager.Manager, o *Options, policies *store, metrics *instruments, log logr.Logger) http.Handler {
-	namespaces := &namespaces{cached: mgr.GetCache(), live: mgr.GetAPIReader(), log: log}
 	mux := http.NewServeMux()
 	for path, e := range map[string]*endpoint{
 		v1alpha1.PodWebhookPath: {resource: resourcePods, handler: &podHandler{
-			policies: policies.policies, namespaces: namespaces, clock: o.Clock, metrics: metrics, log: log,
+			policies: policies.policies, namespaces: newNamespaces(mgr.GetCache(), mgr.GetAPIReader(), log), clock: o.Clock, metrics: metrics, log: log,
 			judge: (*isolation.Policy).Judge,
 		}},
 		v1alpha1.TemplateWebhookPath: {resource: resourceTemplates, handler: &templateHandler{
-			policies: policies.policies, namespaces: namespaces, clock: o.Clock, metrics: metrics, log: log,
+			policies: policies.policies, namespaces: newNamespaces(mgr.GetCache(), mgr.GetAPIReader(), log), clock: o.Clock, metrics: metrics, log: log,
 			judge: (*isolation.Policy).Judge,
 		}},
 		v1alpha1.PolicyWebhookPath: {resource: resourcePolicies, handler: &policyHandler{

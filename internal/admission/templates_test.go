@@ -24,7 +24,7 @@ import (
 func templatesOf(policies ...*isolation.Policy) *templateHandler {
 	return &templateHandler{
 		policies:   func() ([]*isolation.Policy, bool) { return policies, true },
-		namespaces: &namespaces{cached: namespaceReader{}, live: namespaceReader{}, log: logr.Discard()},
+		namespaces: newNamespaces(namespaceReader{}, namespaceReader{}, logr.Discard()),
 		clock:      clocktesting.NewFakePassiveClock(today),
 		metrics:    newInstruments(),
 		log:        logr.Discard(),

@@ -184,7 +184,7 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Leak, Axis: Mount.API(), Message: "the container reaches out of its mount namespace, Container is required: " + told,
 			})
-		case n.Kind == v1alpha1.Escape && n.Axis == "" && Host.Below(d.required[Cgroup]):
+		case LeftItsCgroup(n) && Host.Below(d.required[Cgroup]):
 			out = append(out, v1alpha1.PolicyFinding{
 				Kind: v1alpha1.Escape, Axis: Cgroup.API(), Message: d.required[Cgroup].String() + " is required: " + told,
 			})
@@ -192,6 +192,10 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 	}
 	return out
 }
+
+// LeftItsCgroup tells whether a finding of a report is of a process that left its container's cgroup: it names no axis,
+// for the process's namespaces may be the container's still.
+func LeftItsCgroup(f *v1alpha1.NodeFinding) bool { return f.Kind == v1alpha1.Escape && f.Axis == "" }
 
 // unread says why close looks do not prove what the demand is about: a container could not be looked at
 // closely, or has not been yet; nil if they do, or if the demand is not about what they show.

@@ -9,6 +9,9 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
+// Cgroup is a command that shows in which control group a process is, made of a number alone.
+func Cgroup(pid int64) string { return fmt.Sprintf("cat /proc/%d/cgroup", pid) }
+
 // Namespace is a command that shows in which namespace a process is, or one thread of it if tid is not
 // zero. It is made of numbers and names of the kernel: people paste commands.
 func Namespace(a isolation.Axis, pid, tid int64) string {

@@ -156,3 +156,24 @@ status:
 		t.Errorf("it tells of another pod's escape:\n%s", text)
 	}
 }
+
+func TestAProcessThatLeftItsContainersCgroupIsToldWithWhatToDoAndToCheck(t *testing.T) {
+	levels := isolation.Fill(isolation.Pod)
+	levels[isolation.PID], levels[isolation.Mount], levels[isolation.Cgroup] = isolation.Container, isolation.Container, isolation.Container
+	text, wrong := explained(t, "containers: [{name: app}]", isolation.Sight{Levels: levels, Inspected: true, Findings: []v1alpha1.NodeFinding{{
+		Kind: v1alpha1.Escape, Container: "app", Message: `process 7 ("sh") descends from the container and has left its cgroup`,
+		Evidence: &v1alpha1.Evidence{PID: 7, Check: "rm -rf /"},
+	}}}, strings.Replace(tenants, "network: Pod", "network: Pod, cgroup: Container", 1))
+	const want = `
+Policy tenants (Deny): breached, it has less than is required
+  - Escape (cgroup): Container is required: process 7 ("sh") descends from the container and has left its cgroup
+    to do: find out on node n1 what the process does there, and who moved it; then delete the pod, and see that the process has ended: it may outlive its container
+
+Found on node n1, whatever the policies say:
+  - Escape: container app: process 7 ("sh") descends from the container and has left its cgroup
+    check on the node: cat /proc/7/cgroup
+`
+	if !wrong || !strings.HasSuffix(text, want) {
+		t.Errorf("got %s\nwant at its end %s", text, want)
+	}
+}

@@ -201,6 +201,9 @@ func (e *explanation) change(f *v1alpha1.PolicyFinding) string {
 		}
 		return "see what its agent says of the node: kubectl describe nodeisolationreport " + node
 	}
+	if f.Kind == v1alpha1.Escape && f.Axis == isolation.Cgroup.API() {
+		return "find out on node " + node + " what the process does there, and who moved it; then delete the pod, and see that the process has ended: it may outlive its container"
+	}
 	switch e.subject.PromiseOf(f, &e.sight.Levels) {
 	case isolation.Broken:
 		return "its spec asks for enough, and what runs has less: delete the pod, so that it is made anew; if that does not help, the runtime of node " +
@@ -235,6 +238,8 @@ func checkOf(f *v1alpha1.NodeFinding) string {
 		return ""
 	case ok:
 		return byhand.Namespace(a, e.PID, e.TID)
+	case isolation.LeftItsCgroup(f):
+		return byhand.Cgroup(e.PID)
 	case f.Kind == v1alpha1.Leak:
 		return fmt.Sprintf("ls -l /proc/%[1]d/cwd /proc/%[1]d/root /proc/%[1]d/fd", e.PID)
 	case f.Kind == v1alpha1.Portal:

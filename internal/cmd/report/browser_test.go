@@ -281,6 +281,13 @@ func (b *browser) showsTheMatrix(o *overview) {
 				b.t.Errorf("%s of %s tells its state by colour alone: %q", c.Axis, p.Name, text)
 			}
 		}
+		beside := "cell free|–"
+		if what := p.beside(); len(what) > 0 {
+			beside = "cell below|✕ " + strings.Join(what, ", ")
+		}
+		if got := shown[i][3+isolation.NumAxes]; got != beside {
+			b.t.Errorf("beside the axes %s is shown as %q, want %q", p.Name, got, beside)
+		}
 	}
 	if evaluate[bool](b, `[...document.querySelectorAll("th")].some(h => !h.scope) || document.documentElement.lang !== "en" || document.querySelectorAll("h1").length !== 1`) {
 		b.t.Error("a header has no scope, or the page has no language or not one heading")

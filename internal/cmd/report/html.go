@@ -72,6 +72,9 @@ type agentTally struct {
 // Cells are the axes of a pod, for the template.
 func (p podRow) Cells() []cell { return p.cells() }
 
+// Beside is what is wrong beside the axes, for the template.
+func (p podRow) Beside() []string { return p.beside() }
+
 // Each is the lowest levels in order, for the template.
 func (l levels) Each() []isolation.Level { return l[:] }
 

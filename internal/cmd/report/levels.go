@@ -4,7 +4,9 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
@@ -84,6 +86,18 @@ func (p *podRow) cell(a isolation.Axis) cell {
 		c.State = met
 	}
 	return c
+}
+
+// beside is what is wrong with the pod and no axis shows: portals by their names, all else by its kind, each once.
+func (p *podRow) beside() []string {
+	var out []string
+	for i := range p.Findings {
+		f := &p.Findings[i]
+		if what := cmp.Or(f.Portal, f.Kind); f.Axis == "" && f.Kind != unverifiedKind && !slices.Contains(out, what) {
+			out = append(out, what)
+		}
+	}
+	return out
 }
 
 // cells are all axes in order.

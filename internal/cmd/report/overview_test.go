@@ -3,11 +3,15 @@
 package report
 
 import (
+	"errors"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/ledger"
 )
@@ -79,6 +83,46 @@ func TestAnEscapeOnAnAxisThatNobodyDemandsIsFoundWrong(t *testing.T) {
 		t.Errorf("got %s", asJSON(t, escaped))
 	}
 	expectContains(t, strings.Join(o.Notes, "\n"), "There is no policy")
+}
+
+func TestWhatIsWrongBesideTheAxesIsMarkedBesideThem(t *testing.T) {
+	in, pods := inhabited(t)
+	left := v1alpha1.NodeFinding{Kind: v1alpha1.Escape, Message: "process 7 has left its cgroup"}
+	in.sees(pods[0], isolated, left)
+	in.sees(pods[8], isolated, left)
+	o := built(t, in, pods)
+	var out, page strings.Builder
+	if err := errors.Join(o.tables(&out, 0), writeHTML(&page, o, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for pod, want := range map[string]struct {
+		verdict  verdict
+		beside   []string
+		findings int
+	}{
+		"web":      {compliant, []string{"Escape"}, 1},              // the policy does not demand the cgroup
+		"proxy":    {unmatched, []string{"hostPaths", "Escape"}, 2}, // no policy speaks of it
+		"powerful": {violating, []string{"privileged"}, 1},
+		"escaped":  {breached, nil, 1}, // an axis shows it
+		"lost":     {unverified, nil, 1},
+	} {
+		row := o.row(t, pod)
+		if row.Verdict != want.verdict || !slices.Equal(row.beside(), want.beside) || len(row.Findings) != want.findings {
+			t.Errorf("pod %s is %s, beside %q, findings %s", pod, row.Verdict, row.beside(), asJSON(t, row.Findings))
+		}
+	}
+	for _, c := range o.row(t, "web").cells() {
+		if c.State == below {
+			t.Errorf("%s is marked, and no level is too low", c.Axis)
+		}
+	}
+	table := strings.Split(out.String(), "\n")
+	for _, want := range []string{"shop/web +seen +Compliant .* !Escape$", "kube-system/proxy .* !hostPaths !Escape$", "shop/debugger .* -$"} {
+		if !slices.ContainsFunc(table, regexp.MustCompile(want).MatchString) {
+			t.Errorf("no row is like %q:\n%s", want, out.String())
+		}
+	}
+	expectContains(t, page.String(), `<td class="cell below"><span aria-hidden="true">✕</span> hostPaths, Escape</td>`, `<td class="cell free">–</td>`)
 }
 
 func TestAFindingOfTheNodeThatAPolicyTellsIsToldOnce(t *testing.T) {

@@ -39,14 +39,19 @@ func (o *overview) tables(out io.Writer, limit int) error {
 	rows(t, "nodes", "NODE\tAGENT\t"+counted+"LOWEST: "+axisHead(), o.Nodes, func(n *nodeRow) string {
 		return join(n.Name, n.Agent, n.columns(), n.Lowest.columns())
 	})
-	rows(t, "pods", "POD\tNODE\tVERDICT\t"+axisHead(), o.Pods, func(p *podRow) string {
+	rows(t, "pods", "POD\tNODE\tVERDICT\t"+axisHead()+"\tBESIDE", o.Pods, func(p *podRow) string {
 		var cells []string
 		for _, c := range p.cells() {
 			cells = append(cells, c.String())
 		}
-		return join(p.Namespace+"/"+p.Name, cmp.Or(p.Node, "-"), p.Verdict, strings.Join(cells, "\t"))
+		beside := "-"
+		if what := p.beside(); len(what) > 0 {
+			beside = "!" + strings.Join(what, " !")
+		}
+		return join(p.Namespace+"/"+p.Name, cmp.Or(p.Node, "-"), p.Verdict, strings.Join(cells, "\t"), beside)
 	})
 	t.line("\nLevels of pods are OBSERVED/REQUIRED, or OBSERVED alone where nothing is required; ! is less than required, ? proves nothing, ~ is exempt.")
+	t.line("BESIDE is what is wrong that no axis shows: portals, or an Escape from the container's cgroup; bulkhead explain pod NAME -n NAMESPACE tells more.")
 	for _, note := range o.Notes {
 		t.line("note: %s", note)
 	}

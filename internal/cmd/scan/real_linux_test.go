@@ -3,6 +3,7 @@
 package scan_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
@@ -260,4 +261,44 @@ func TestARealProcessOfTheMachineInAContainersNetwork(t *testing.T) {
 		}
 	}
 	t.Errorf("process %d is not among %+v", entered, s.Unshared)
+}
+
+func TestARealProcessThatLeftItsContainersCgroup(t *testing.T) {
+	folder, id := dockerCgroup(t)
+	// It starts its child when it is told that it is in the container's cgroup.
+	command := exec.Command("sh", "-c", "read inside <&3; sleep 1000 & echo $!; wait")
+	told, tell, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = errors.Join(told.Close(), tell.Close()) }()
+	command.ExtraFiles = []*os.File{told}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := startWith(t, folder, command, &syscall.SysProcAttr{Cloneflags: isolated &^ syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL, Setsid: true})
+	if _, err := tell.WriteString("inside\n"); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+	if err := os.WriteFile(filepath.Join(folder, "..", "..", "cgroup.procs"), []byte(strconv.Itoa(child)), 0); err != nil {
+		t.Skipf("a process cannot be moved to a cgroup: %v", err)
+	}
+	s, o := scanJSON(t)
+	want(t, "exit code", o.code, 1)
+	c := s.container(t, id)
+	if len(c.Findings) == 0 || c.Findings[0].Kind != "Escape" || c.Findings[0].Axis != "" || c.Findings[0].PID != child {
+		t.Fatalf("findings of the container of process %d, which process %d left: %+v", first, child, c.Findings)
+	}
+	wide := run(t, "-o", "wide")
+	wantContains(t, "the wide table", wide.out, "has left its cgroup", "cat /proc/"+strconv.Itoa(child)+"/cgroup")
 }
