@@ -170,7 +170,7 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 	}
 	defer func() { _ = p.Close() }() // nothing was written
 	follow = true
-	tooMany := false
+	tooMany, volumes := false, c.Grant.Points()
 	err = p.Mounts(func(m procns.Mount) bool {
 		if len(c.MountIDs) == maxMountIDs {
 			tooMany = true
@@ -180,7 +180,7 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 		follow = follow && !isRemote(m.FSType)
 		mount := mountOf(&m)
 		switch {
-		case !node.Has(mount.Device) && !openings.Concerns(&mount):
+		case !node.Has(mount.Device) && !openings.Concerns(&mount) && !volumes[mount.Point]:
 		case len(c.Mounts) == maxMounts:
 			tooMany = true // the numbers of the others tell what of another container's leads here
 		default:

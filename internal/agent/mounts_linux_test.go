@@ -3,13 +3,16 @@
 package agent
 
 import (
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bulkhead-dev/bulkhead/internal/agent/proctest"
+	"github.com/bulkhead-dev/bulkhead/internal/openings"
 )
 
 // A container with a very long table of mounts is read as far as the bounds go. What is beyond them makes it
@@ -58,8 +61,40 @@ func TestARealContainerWithVeryManyMounts(t *testing.T) {
 	}
 }
 
+// What is mounted where the spec has a volume is read whatever its file system: else what covers it would be taken for it.
+func TestWhatCoversARealVolumeIsNotTakenForIt(t *testing.T) {
+	_, proceed := shellIn(t, cgroupOf(t, proctest.ID("a")), &syscall.SysProcAttr{Cloneflags: own},
+		"mount --make-rprivate / && mount -t tmpfs volume /mnt && mount --bind /usr /mnt && echo ready; read end")
+	proceed()
+	for name, volumes := range map[string][]openings.GrantedMount{"where a volume is": {{Point: "/mnt"}}, "where none is": nil} {
+		t.Run(name, func(t *testing.T) {
+			pod := granted()
+			for i := range pod.Containers {
+				pod.Containers[i].Grant.Mounts = volumes
+			}
+			w := realWitness(t)
+			w.Looker = NewLooker(w.fs, pods{pod}, LookerOptions{Inspect: time.Second})
+			var types []string
+			for _, m := range closeLook(t, w).Mounts {
+				if m.Point == "/mnt" {
+					types = append(types, m.FSType)
+				}
+			}
+			if got := slices.Contains(types, "tmpfs"); got != (volumes != nil) || len(types) == 0 {
+				t.Errorf("at /mnt it read %q", types)
+			}
+		})
+	}
+}
+
 // numbersKept is of how many mounts of the test's container a close look keeps the numbers.
 func numbersKept(t *testing.T, w *witness) int {
+	t.Helper()
+	return len(closeLook(t, w).MountIDs)
+}
+
+// closeLook looks closely at the test's container.
+func closeLook(t *testing.T, w *witness) openings.Container {
 	t.Helper()
 	look, err := w.Look(w.now, false)
 	if err != nil {
@@ -71,9 +106,9 @@ func numbersKept(t *testing.T, w *witness) int {
 	}
 	for i := range look.Containers {
 		if c := &look.Containers[i]; c.Name == "app" {
-			return len(w.container(c, node, indexOf(w.dir), look).MountIDs)
+			return w.container(c, node, indexOf(w.dir), look)
 		}
 	}
 	t.Fatal("the container was not seen")
-	return 0
+	return openings.Container{}
 }

@@ -46,6 +46,18 @@ type GrantedMount struct {
 	Propagation bool
 }
 
+// Points are where the container mounts volumes: what is mounted there is read even if the node does not have its file
+// system, so that what covers a volume is not taken for it. None if it is not known what the spec asks for.
+func (g *Grant) Points() map[string]bool {
+	points := make(map[string]bool)
+	if g != nil {
+		for i := range g.Mounts {
+			points[g.Mounts[i].Point] = true
+		}
+	}
+	return points
+}
+
 // GrantOf is what a pod's spec asks for on behalf of the container of that name, init and ephemeral
 // containers included. ok is false if the spec has no such container.
 func GrantOf(spec *corev1.PodSpec, name string) (g Grant, ok bool) {

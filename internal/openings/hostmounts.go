@@ -38,7 +38,7 @@ func (c *Container) hostMounts(n *Node, pods map[string]isolation.PodRef) []open
 			continue
 		}
 		kept := slices.ContainsFunc(paths, func(p string) bool { return c.keeps(p, pods) })
-		granted := c.explains(n, m.Point, paths, kept)
+		granted := c.explains(n, m.Point, &shows{paths, kept, guarded(paths) || !kept && c.anothers(paths, pods)})
 		switch {
 		case granted != nil:
 			out = append(out, c.asGranted(n, m, granted)...)
@@ -67,12 +67,27 @@ func perNamespace(m *Mount, g *Grant) bool {
 	return false
 }
 
+// shows is what a mount shows of the node.
+type shows struct {
+	// paths are where the node has it.
+	paths []string
+	// kept is set if that is the pod's own, see [Container.keeps].
+	kept bool
+	// guarded is set if only a volume that is known to show it accounts for it: the node's root, the runtime's
+	// sockets, and what is another pod's alone.
+	guarded bool
+}
+
 // explains finds the volume that accounts for a mount; nil if none does: the one that is mounted there, or
 // nearest above, or else one of its path. What the kubelet makes for the pod is in the pod's folder (kept),
 // and accounts for nothing else that is there. A volume that names no path accounts for what it shows of the
-// node and what the node mounts below that, and never for the node's root or the runtime's sockets: anything
-// else that is at or below its mount point came there by other means. No volume is the container's root.
-func (c *Container) explains(n *Node, point string, paths []string, kept bool) *GrantedMount {
+// node and what the node mounts below that, and never for what is guarded: anything
+// else that is at or below its mount point came there by other means. One that names a path accounts for what is
+// at its mount point, for a link can change the path, and below that for what is guarded only if it shows that:
+// what else is there may be what the node had mounted below the path when the container started, and has no more.
+// No volume is the container's root.
+func (c *Container) explains(n *Node, point string, of *shows) *GrantedMount {
+	paths, kept := of.paths, of.kept
 	var byPoint, byPath *GrantedMount
 	for i := range c.Grant.Mounts {
 		m := &c.Grant.Mounts[i]
@@ -88,9 +103,9 @@ func (c *Container) explains(n *Node, point string, paths []string, kept bool) *
 	switch {
 	case byPoint == nil, byPoint.Own && !kept && len(paths) > 0:
 		return byPath
-	case byPoint.HostPath != "" || kept:
+	case kept, byPoint.HostPath != "" && (!of.guarded || point == byPoint.Point || c.partOf(n, byPoint, paths)):
 		return byPoint
-	case slices.ContainsFunc(paths, func(p string) bool { return p == "/" || isolation.ReachesRuntimeSockets(p) }):
+	case of.guarded:
 		return byPath
 	case len(paths) == 0 && point == byPoint.Point, c.partOf(n, byPoint, paths):
 		return byPoint
@@ -99,8 +114,32 @@ func (c *Container) explains(n *Node, point string, paths []string, kept bool) *
 	}
 }
 
+// guarded tells whether one of the paths is the node's root or reaches the runtime's sockets.
+func guarded(paths []string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return p == "/" || isolation.ReachesRuntimeSockets(p) })
+}
+
+// anothers tells whether all of the paths are in folders of other pods that are known to be on the node.
+func (c *Container) anothers(paths []string, pods map[string]isolation.PodRef) bool {
+	for _, p := range paths {
+		_, in, ok := strings.Cut(p, "/pods/")
+		uid, _, _ := strings.Cut(in, "/")
+		known := false
+		for _, pod := range pods {
+			if known = ok && uid != "" && pod.UID == uid && !c.of(pod); known {
+				break
+			}
+		}
+		if !known {
+			return false
+		}
+	}
+	return len(paths) > 0
+}
+
 // partOf tells whether what a mount shows is a part of a volume: it is in a folder of the node that the
-// volume shows. The volume is the lowest mount at its point, for a later one covers it.
+// volume shows. The volume is the lowest mount at its point, for a later one covers it; its file system need not be
+// one that the node mounts, and then nothing of the node's is a part of it.
 func (c *Container) partOf(n *Node, g *GrantedMount, paths []string) bool {
 	at := make(map[int]*Mount)
 	for i := range c.Mounts {

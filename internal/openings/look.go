@@ -35,8 +35,8 @@ type Container struct {
 	// Chroot is the root of the first process, if that is not the root of its mount namespace: then
 	// mounts outside of it are not seen. Empty if it is.
 	Chroot string
-	// Mounts are those of the first process whose file system the node mounts as well, or that
-	// [Concerns] tells of, by their points in the mount namespace; MountIDs are all of them.
+	// Mounts are those of the first process whose file system the node mounts as well, that [Concerns] tells
+	// of, or that are at one of [Grant.Points], by their points in the mount namespace; MountIDs are all of them.
 	Mounts   []Mount
 	MountIDs []int
 	// UserIDs are the user IDs of the node that the container's user namespace has, if that is not the

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
+	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
 /*
@@ -16,7 +17,9 @@ The masks of /proc and /sys, which a runtime mounts over what would let a contai
 memory or keys, or set the kernel. runc's CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 are cases in
 which they were elsewhere, CVE-2019-16884 one in which /proc was something else.
 
-A mask counts if it lies on the /proc that is seen: a second /proc mounted over the first has none.
+A mask counts if it lies on the /proc that is seen: a second /proc mounted over the first has none. A volume that is
+mounted at /proc, or in it, asks for no less: runtimes mask what is there after they have mounted all volumes (runc,
+libcontainer/standard_init_linux.go; crun, src/libcrun/linux.c).
 
 	mountinfo: mount point, parent, type, root, options
 */
@@ -36,7 +39,7 @@ func ProcEntries() []string { return append(append([]string(nil), hidden...), re
 // masks are the parts of /proc and /sys that are open though the spec does not ask for that.
 func (c *Container) masks(n *Node, t *table) []opening {
 	var out []opening
-	if !c.Grant.Unmasked && !c.nodesProc(n) {
+	if !c.Grant.Unmasked {
 		out = append(out, c.procMasks(n, t)...)
 	}
 	if c.Grant.Privileged {
@@ -46,7 +49,7 @@ func (c *Container) masks(n *Node, t *table) []opening {
 		m := &c.Mounts[i]
 		// A part of /proc that is bound, be it on itself to be read only, or elsewhere.
 		part := m.FSType == "proc" && m.Root != "/" && !c.Grant.Unmasked && !slices.Contains(readOnly, strings.TrimPrefix(m.Point, "/proc/"))
-		if (!part && !settings[m.FSType]) || m.ReadOnly || t.tops[m.Point] != m || c.explains(n, m.Point, nil, false) != nil {
+		if (!part && !settings[m.FSType]) || m.ReadOnly || t.tops[m.Point] != m || c.asksToSet(n, m) {
 			continue
 		}
 		out = append(out, c.ofMount("procMount", m, shown(m.Point)+" ("+shown(m.FSType)+") is writable, and the spec does not ask for that"))
@@ -54,11 +57,21 @@ func (c *Container) masks(n *Node, t *table) []opening {
 	return out
 }
 
-// nodesProc tells whether the spec asks for a folder of the node at /proc, where there are no masks then. Another volume brings no
-// /proc along, and does not account for what is missing there.
-func (c *Container) nodesProc(n *Node) bool {
-	g := c.explains(n, "/proc", nil, false)
-	return g != nil && g.HostPath != ""
+// asksToSet tells whether a volume accounts for a file system in which the kernel is set. What the kubelet makes for a pod
+// is none. A part of /proc is the node's only if the volume says so by its path, and so is, in /proc and /sys, what
+// runtimes mount there to be read only. A driver can bring others: there is one for BPF's.
+func (c *Container) asksToSet(n *Node, m *Mount) bool {
+	g := c.explains(n, m.Point, &shows{})
+	inProc, inSys := isolation.Within(m.Point, "/proc"), isolation.Within(m.Point, "/sys")
+	switch {
+	case g == nil || g.Own:
+		return false
+	case m.FSType == "proc" && inProc:
+		return g.HostPath != "" && isolation.Within(path.Join("/proc", m.Root), g.HostPath)
+	case m.FSType == "proc", (inProc || inSys) && slices.Contains([]string{"sysfs", "cgroup", "cgroup2"}, m.FSType):
+		return g.HostPath != ""
+	}
+	return true
 }
 
 // settings are the types of the file systems in which the kernel, or its control groups, are set.

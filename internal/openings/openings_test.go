@@ -270,6 +270,70 @@ func TestMasks(t *testing.T) {
 	}
 }
 
+func TestNoVolumeAtProcStandsForItsMasks(t *testing.T) {
+	volume := func(m openings.GrantedMount) func(*openings.Container) {
+		return granting(func(g *openings.Grant) { g.Mounts = append(g.Mounts, m) })
+	}
+	without := func(point string) func(*openings.Container) {
+		return func(c *openings.Container) {
+			c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return m.Point == point })
+		}
+	}
+	nodes := func(c *openings.Container) { // the node's /proc, with the masks of the runtime on it
+		for i := range c.Mounts {
+			if m := &c.Mounts[i]; m.FSType == "proc" {
+				m.Device = procfs
+			}
+		}
+	}
+	noProc := func(c *openings.Container) {
+		for i := range c.Mounts {
+			if m := &c.Mounts[i]; m.Point == "/proc" {
+				m.FSType, m.Device, m.Root = "ext4", disk, "/var/lib/kubelet/pods/"+podUID+"/volumes/kubernetes.io~empty-dir/data"
+			}
+		}
+	}
+	part := func(point, root string) func(*openings.Container) {
+		return with(openings.Mount{Device: openings.Device{Minor: 60}, Root: root, Point: point, FSType: "proc"})
+	}
+	own, claim, host := openings.GrantedMount{Point: "/proc", Own: true}, openings.GrantedMount{Point: "/proc"}, openings.GrantedMount{Point: "/proc", HostPath: "/proc"}
+	settings := func(fsType, point string) func(*openings.Container) {
+		return with(openings.Mount{Device: openings.Device{Minor: 70}, Root: "/", Point: point, FSType: fsType})
+	}
+	const bare, sysctl = "no mask is on /proc/kcore", "/proc/sys/net (proc) is writable, and the spec does not ask for that"
+	for name, c := range map[string]struct {
+		edits []func(*openings.Container)
+		want  string
+	}{
+		"a folder of the pod":                          {[]func(*openings.Container){volume(own), without("/proc/kcore")}, bare},
+		"a claim":                                      {[]func(*openings.Container){volume(claim), without("/proc/kcore")}, bare},
+		"the node's /proc without a mask":              {[]func(*openings.Container){volume(host), nodes, without("/proc/kcore")}, bare},
+		"the node's /proc as runtimes mount it":        {[]func(*openings.Container){volume(host), nodes}, ""},
+		"a claim at what is masked":                    {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/proc/kcore"}), without("/proc/kcore")}, bare},
+		"what is no procfs":                            {[]func(*openings.Container){volume(own), noProc}, "/proc is no procfs but ext4 (CVE-2019-16884)"},
+		"a claim at what may only be read":             {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/proc/sys/net"}), part("/proc/sys/net", "/sys/net")}, sysctl},
+		"a folder of the pod at what may only be read": {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/proc/sys/net", Own: true}), part("/proc/sys/net", "/sys/net")}, sysctl},
+		"another folder of the node":                   {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/proc/sys/net", HostPath: "/srv"}), part("/proc/sys/net", "/sys/net")}, sysctl},
+		"the node's settings, asked for":               {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/proc/sys/net", HostPath: "/proc/sys/net"}), part("/proc/sys/net", "/sys/net")}, ""},
+		"the node's settings, asked for and elsewhere": {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/settings", HostPath: "/link"}), part("/settings", "/sys")}, ""},
+		"a folder of the pod where control groups are": {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/c", Own: true}), settings("cgroup", "/c")}, "/c (cgroup) is writable, and the spec does not ask for that"},
+		"a claim at /sys/fs/cgroup":                    {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/sys/fs/cgroup/x"}), settings("cgroup2", "/sys/fs/cgroup/x")}, "/sys/fs/cgroup/x (cgroup2) is writable, and the spec does not ask for that"},
+		"the node's control groups, asked for":         {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/sys/fs/cgroup/x", HostPath: "/sys/fs/cgroup"}), settings("cgroup2", "/sys/fs/cgroup/x")}, ""},
+		"a file system for BPF that a driver brings":   {[]func(*openings.Container){volume(openings.GrantedMount{Point: "/sys/fs/bpf"}), settings("bpf", "/sys/fs/bpf")}, ""},
+		"a file of /proc that a FUSE of the node stands for": {[]func(*openings.Container){
+			volume(openings.GrantedMount{Point: "/proc/cpuinfo", HostPath: "/var/lib/lxcfs/proc/cpuinfo"}), settings("fuse.lxcfs", "/proc/cpuinfo"),
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			if c.want != "" {
+				want = []string{"Portal procMount: " + c.want}
+			}
+			expect(t, found(t, container(c.edits...)), want...)
+		})
+	}
+}
+
 func TestPrivilegesInExcess(t *testing.T) {
 	const sysAdmin = openings.Capabilities(1 << 21)
 	expect(t, found(t, container(
@@ -543,6 +607,62 @@ func TestAVolumeWithoutAPathAccountsForWhatItShowsOnly(t *testing.T) {
 		"Portal procMount: /claim/cgrp (cgroup) is writable, and the spec does not ask for that")
 }
 
+func TestWhatCoversAVolumeIsNotTheVolume(t *testing.T) {
+	const no = ", and no volume of the spec accounts for it"
+	at := func(volume openings.Mount, over openings.Mount) []string {
+		volume.ID, volume.Parent, volume.Point = 500, 100, "/claim"
+		over.ID, over.Parent, over.FSType = 501, 500, "ext4"
+		return found(t, container(func(c *openings.Container) { c.Mounts = append(c.Mounts, volume, over) },
+			granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{{Point: "/claim"}} })))
+	}
+	// A driver may mount what the node's first process does not see.
+	elsewhere := openings.Mount{Device: own, Root: "/", FSType: "fuse.driver"}
+	for _, point := range []string{"/claim", "/claim/sub"} {
+		expect(t, at(elsewhere, openings.Mount{Device: disk, Root: "/etc", Point: point}), "Portal hostPaths: the node's /etc is mounted at "+point+no)
+		expect(t, at(elsewhere, openings.Mount{Device: own, Root: "/sub", Point: point}))
+		expect(t, at(elsewhere, openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + podUID + "/volumes/kubernetes.io~csi/pv/mount", Point: point}))
+	}
+}
+
+func TestAClaimIsNeverWhatIsAnotherPodsAlone(t *testing.T) {
+	folder := "/var/lib/kubelet/pods/" + otherUID + "/volumes/kubernetes.io~empty-dir/data"
+	claim := granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{{Point: "/claim"}} })
+	expect(t, found(t, container(claim, with(openings.Mount{Device: disk, Root: folder, Point: "/claim", FSType: "ext4"}))),
+		"Portal hostPaths: the node's "+folder+" is mounted at /claim, and no volume of the spec accounts for it")
+	// A pod that the node does not have now may be one that had the volume before.
+	gone := "/var/lib/kubelet/pods/88888888-2222-3333-4444-555555555555/volumes/x"
+	expect(t, found(t, container(claim, with(openings.Mount{Device: disk, Root: gone, Point: "/claim", FSType: "ext4"}))))
+}
+
+func TestAVolumeOfAPathAccountsBelowItForNothingThatIsGuarded(t *testing.T) {
+	const no = ", and no volume of the spec accounts for it"
+	at := func(g openings.GrantedMount, volume string, m openings.Mount) []string {
+		m.ID, m.Parent = 501, 500
+		v := openings.Mount{ID: 500, Parent: 100, Device: disk, Root: volume, Point: g.Point, FSType: "ext4"}
+		return found(t, container(func(c *openings.Container) { c.Mounts = append(c.Mounts, v, m) }, granting(func(grant *openings.Grant) {
+			grant.Mounts = []openings.GrantedMount{g}
+		})))
+	}
+	logs := openings.GrantedMount{Point: "/logs", HostPath: "/var/log"}
+	socket := openings.Mount{Device: run, Root: "/containerd", Point: "/logs/x", FSType: "tmpfs"}
+	root := openings.Mount{Device: disk, Root: "/", Point: "/logs/x", FSType: "ext4"}
+	other := openings.Mount{Device: disk, Root: "/var/lib/kubelet/pods/" + otherUID + "/volumes/x", Point: "/logs/x", FSType: "ext4"}
+	const sockets = ", where sockets that command the container runtime or the kubelet are, is mounted at /logs/x" + no
+	expect(t, at(logs, "/var/log", socket), "Portal runtimeSockets: the node's /run/containerd"+sockets)
+	expect(t, at(logs, "/var/log", root), "Portal runtimeSockets: the node's /"+sockets)
+	expect(t, at(logs, "/var/log", other), "Portal hostPaths: the node's "+other.Root+" is mounted at /logs/x"+no)
+	t.Run("but for what the path shows, also by a link", func(t *testing.T) {
+		below := func(m openings.Mount, point string) openings.Mount { m.Point = point; return m }
+		expect(t, at(openings.GrantedMount{Point: "/host", HostPath: "/"}, "/", below(socket, "/host/run/containerd")))
+		expect(t, at(openings.GrantedMount{Point: "/host", HostPath: "/link"}, "/", below(socket, "/host/run/containerd")))
+		expect(t, at(openings.GrantedMount{Point: "/kubelet", HostPath: "/var/lib/kubelet"}, "/var/lib/kubelet", below(other, "/kubelet/pods/"+otherUID+"/volumes/x")))
+		expect(t, at(openings.GrantedMount{Point: "/s", HostPath: "/link"}, "/srv", below(socket, "/s")))
+	})
+	t.Run("and for what the node may have had mounted there when the container started", func(t *testing.T) {
+		expect(t, at(logs, "/var/log", openings.Mount{Device: disk, Root: "/srv/archive", Point: "/logs/archive", FSType: "ext4"}))
+	})
+}
+
 func TestAVolumeAtTheRootAccountsForNothingBelow(t *testing.T) {
 	root := granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{{Point: "/"}} })
 	expect(t, found(t, container(root)))
@@ -552,21 +672,6 @@ func TestAVolumeAtTheRootAccountsForNothingBelow(t *testing.T) {
 		c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return m.Point == "/proc/kcore" })
 	}
 	expect(t, found(t, container(root, unmasked)), "Portal procMount: no mask is on /proc/kcore")
-}
-
-func TestOnlyAFolderOfTheNodeAtProcAccountsForMissingMasks(t *testing.T) {
-	unmasked := func(c *openings.Container) {
-		c.Mounts = slices.DeleteFunc(c.Mounts, func(m openings.Mount) bool { return m.Point == "/proc/kcore" })
-	}
-	at := func(m openings.GrantedMount) func(*openings.Container) {
-		return granting(func(g *openings.Grant) { g.Mounts = []openings.GrantedMount{m} })
-	}
-	expect(t, found(t, container(unmasked, at(openings.GrantedMount{Point: "/proc", HostPath: "/proc"}))))
-	for name, m := range map[string]openings.GrantedMount{"a claim": {Point: "/proc"}, "an emptyDir": {Point: "/proc", Own: true}} {
-		t.Run(name, func(t *testing.T) {
-			expect(t, found(t, container(unmasked, at(m))), "Portal procMount: no mask is on /proc/kcore")
-		})
-	}
 }
 
 func TestAVolumeNearerToAMountGoesBeforeOneOfItsPath(t *testing.T) {
