@@ -90,9 +90,13 @@ func (f *FS) Close() error {
 // Threads are not among them (see [Process.Threads]), zombies are. A listing is no snapshot: a
 // process that starts meanwhile may be missing, one that ends may be listed.
 func (f *FS) PIDs() ([]int, error) {
-	pids, err := f.numbers(f.fd)
+	all, err := f.Entries()
 	if err != nil {
-		return nil, f.failed("list", "", err)
+		return nil, err
+	}
+	pids := make([]int, len(all))
+	for i := range all {
+		pids[i] = all[i].PID
 	}
 	return pids, nil
 }
