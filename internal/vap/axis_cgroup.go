@@ -18,7 +18,7 @@ var cgroupConcern = concern{
 	opens: func(e *v1alpha1.Exemption) bool {
 		return e.Isolation != nil && e.Isolation.Cgroup == "Host"
 	},
-	asks: func(*compiler) asks { return asks{security: []string{isPrivileged}} },
+	asks: func(*compiler) asks { return asks{container: []string{isPrivileged}} },
 	sentences: func(c *compiler) string {
 		return c.privilegedSentences("cgroup", " and claims Host, Container is required: "+removeOrFalse)
 	},

@@ -44,10 +44,9 @@ const (
 )
 
 // asks are tests in CEL of which a violating pod passes one: of the pod, of one of its containers as
-// c, of the securityContext that one has, or of one of its volumes as v. They are cheap, and may let
-// others pass as well.
+// c, or of one of its volumes as v. They are cheap, and may let others pass as well.
 type asks struct {
-	pod, container, security, volume []string
+	pod, container, volume []string
 }
 
 // compiler is one policy on its way.

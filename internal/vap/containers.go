@@ -19,8 +19,8 @@ object.spec.?ephemeralContainers.orValue([]).transformList(i, c, ` + created + `
 // runs tests whether a container is judged: it then joins the namespaces of the pod's sandbox.
 func (c *compiler) runs() string { return "(" + created + " || " + c.containers() + ".size() > 0)" }
 
-// isPrivileged tests a container that has a securityContext.
-const isPrivileged = "has(c.securityContext.privileged) && c.securityContext.privileged"
+// isPrivileged tests a container.
+const isPrivileged = "has(c.?securityContext.privileged) && c.securityContext.privileged"
 
 // privileged is the variable of what makes containers privileged. It violates several portals, and
 // the cgroup axis.

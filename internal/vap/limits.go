@@ -29,9 +29,9 @@ const (
 // costs takes time with the square of the length of a list.
 var most = strconv.Itoa(isolation.MaxListed)
 
-// tooLong tests whether a list of the pod, which is there, has more. It stands before everything that walks
-// the list.
-func tooLong(list string) string { return "object.spec." + list + ".size() > " + most }
+// tooLong tests whether a list has more: whether something stands behind the last place. It stands before
+// everything that walks the list.
+func tooLong(list string) string { return list + "[?" + most + "].hasValue()" }
 
 // tooLarge tests whether a pod has more. A policy that cannot judge a pod refuses it.
 func (c *compiler) tooLarge() string {
@@ -41,9 +41,9 @@ func (c *compiler) tooLarge() string {
 		size := "c.is." + list + ".orValue([]).size()"
 		long, all = append(long, size+" > "+most), append(all, size)
 	}
-	terms := []string{tooLong("containers")}
-	for _, list := range []string{"initContainers", "ephemeralContainers", "volumes"} {
-		terms = append(terms, "has(object.spec."+list+") && "+tooLong(list))
+	var terms []string
+	for _, list := range []string{"containers", "initContainers", "ephemeralContainers", "volumes"} {
+		terms = append(terms, tooLong("object.spec.?"+list))
 	}
 	terms = append(terms, containers+".size() > "+most, containers+".exists(c, "+anyOf(long...)+")",
 		containers+".map(c, "+joined(" + ", all)+").sum() > "+strconv.Itoa(isolation.MaxListedInAll))

@@ -23,9 +23,7 @@ var capabilitiesConcern = concern{
 	group:  groupPrivileges,
 	judged: func(c *compiler) bool { return c.portals.Capabilities != nil },
 	asks: func(*compiler) asks {
-		return asks{security: []string{
-			isPrivileged, "has(c.securityContext.capabilities) && has(c.securityContext.capabilities.add)",
-		}}
+		return asks{container: []string{isPrivileged, "has(c.?securityContext.?capabilities.add)"}}
 	},
 	sentences: func(c *compiler) string {
 		forbids, anything, remedy := c.forbidsCapability()

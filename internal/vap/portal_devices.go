@@ -22,7 +22,7 @@ var devicesConcern = concern{
 	judged: func(c *compiler) bool { return c.portals.Devices == v1alpha1.PortalForbid },
 	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.Devices }),
 	asks: func(*compiler) asks {
-		return asks{security: []string{isPrivileged}, container: []string{"has(c.volumeDevices)"}, volume: hasHostPath}
+		return asks{container: []string{isPrivileged, "has(c.volumeDevices)"}, volume: hasHostPath}
 	},
 	sentences: func(c *compiler) string {
 		raw := c.containers() + `.filter(c, has(c.is.volumeDevices))

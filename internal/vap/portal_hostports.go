@@ -26,7 +26,7 @@ var hostPortsConcern = concern{
 	asks: func(*compiler) asks {
 		return asks{
 			pod:       []string{"has(object.spec.hostNetwork)"},
-			container: []string{"has(c.ports) && (c.ports.size() > " + most + " || c.ports.exists(p, has(p.hostPort)))"},
+			container: []string{someOf("c.ports", "p", "has(p.hostPort)")},
 		}
 	},
 	sentences: func(c *compiler) string {

@@ -25,11 +25,11 @@ var hostProbesConcern = concern{
 	asks: func(*compiler) asks {
 		var terms []string
 		for _, p := range probes {
-			terms = append(terms, "has(c."+p+") && (has(c."+p+".httpGet) && has(c."+p+".httpGet.host) || has(c."+p+".tcpSocket) && has(c."+p+".tcpSocket.host))")
+			terms = append(terms, "has(c.?"+p+".?httpGet.host)", "has(c.?"+p+".?tcpSocket.host)")
 		}
 		hooks := make([]string, 0, 4)
-		for _, field := range []string{"?postStart.?httpGet", "?postStart.?tcpSocket", "?preStop.?httpGet", "?preStop.?tcpSocket"} {
-			hooks = append(hooks, "c.lifecycle."+field+".?host.hasValue()")
+		for _, hook := range []string{"postStart", "preStop"} {
+			hooks = append(hooks, "has(c.lifecycle.?"+hook+".?httpGet.host)", "has(c.lifecycle.?"+hook+".?tcpSocket.host)")
 		}
 		return asks{container: append(terms, "has(c.lifecycle) && ("+anyOf(hooks...)+")")}
 	},

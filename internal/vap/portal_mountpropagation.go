@@ -17,7 +17,7 @@ var mountPropagationConcern = concern{
 	judged: func(c *compiler) bool { return c.portals.MountPropagation == v1alpha1.PortalForbid },
 	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.MountPropagation }),
 	asks: func(*compiler) asks {
-		return asks{container: []string{"has(c.volumeMounts) && c.volumeMounts.exists(m, has(m.mountPropagation))"}}
+		return asks{container: []string{someOf("c.volumeMounts", "m", "has(m.mountPropagation)")}}
 	},
 	sentences: func(c *compiler) string {
 		travelling := c.containers() + `.filter(c, has(c.is.volumeMounts))

@@ -16,7 +16,7 @@ var privilegedConcern = concern{
 	group:  groupPrivileges,
 	judged: func(c *compiler) bool { return c.portals.Privileged == v1alpha1.PortalForbid },
 	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.Privileged }),
-	asks:   func(*compiler) asks { return asks{security: []string{isPrivileged}} },
+	asks:   func(*compiler) asks { return asks{container: []string{isPrivileged}} },
 	sentences: func(c *compiler) string {
 		return c.privilegedSentences("privileged", forbidden(removeOrFalse))
 	},

@@ -23,8 +23,8 @@ var procMountConcern = concern{
 	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.ProcMount }),
 	asks: func(*compiler) asks {
 		return asks{
-			security: []string{isPrivileged, "has(c.securityContext.procMount) && c.securityContext.procMount != 'Default'"},
-			volume:   hasHostPath,
+			container: []string{isPrivileged, "has(c.?securityContext.procMount) && c.securityContext.procMount != 'Default'"},
+			volume:    hasHostPath,
 		}
 	},
 	sentences: func(c *compiler) string {

@@ -20,8 +20,8 @@ var windowsHostProcessConcern = concern{
 	opens:  allows(func(e *v1alpha1.ExemptPortals) v1alpha1.Allow { return e.WindowsHostProcess }),
 	asks: func(*compiler) asks {
 		return asks{
-			pod:      []string{"has(object.spec.securityContext) && has(object.spec.securityContext.windowsOptions)"},
-			security: []string{"has(c.securityContext.windowsOptions)"},
+			pod:       []string{"has(object.spec.?securityContext.windowsOptions)"},
+			container: []string{"has(c.?securityContext.windowsOptions)"},
 		}
 	},
 	sentences: func(c *compiler) string {
