@@ -108,6 +108,7 @@ func TestCostOfLargePods(t *testing.T) {
 	}{
 		"500 containers that ask for nothing":             {largePod(500, bare), "", false},
 		"500 volumes, none of the node":                   {withVolumes(largePod(1, bare), 500), "", false},
+		"500 mounts of one container":                     {largePod(1, mounting(500)), "", false},
 		"500 containers, all privileged":                  {largePod(500, privileged), "; ... and ", false},
 		"500 host ports":                                  {largePod(1, withPorts(500)), "", false},
 		"2,000 host ports":                                {largePod(500, withPorts(4)), "", false},
@@ -125,6 +126,8 @@ func TestCostOfLargePods(t *testing.T) {
 		"501 host ports of one container":        {largePod(1, withPorts(501)), tooMany, false},
 		"501 capabilities of one container":      {largePod(1, adding(501)), tooMany, false},
 		"12,000 mounts beside a host path":       {withHostPaths(largePod(30, mounting(400)), 1, allowed), tooMany, false},
+		"501 mounts of one container":            {largePod(1, mounting(501)), tooMany, false},
+		"30,000 mounts of one container":         {largePod(1, mounting(30_000)), tooMany, false},
 		"501 mounts beside a host path":          {withHostPaths(largePod(1, mounting(501)), 1, allowed), tooMany, false},
 
 		"50,000 added capabilities": {largePod(500, adding(100)), tooMany, false},
