@@ -158,6 +158,9 @@ func (p *Policy) observed(d *demand, sight Sight) outcome {
 	}
 	o.breaches = append(o.breaches, d.openings(sight.Findings)...)
 	if o.unverified == nil {
+		o.unverified = sight.disputed()
+	}
+	if o.unverified == nil {
 		o.unverified = d.unread(&sight)
 	}
 	if sight.Doubt != "" {
@@ -192,6 +195,23 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 	}
 	return out
 }
+
+// disputed is what the report says against all that it tells of the pod, such as processes of which nobody can say
+// whose they are; nil if it says nothing of the kind. That nobody can ever see a pod stands in its levels.
+func (s *Sight) disputed() *v1alpha1.PolicyFinding {
+	if s.unseeable() {
+		return nil
+	}
+	for i := range s.Findings {
+		if n := &s.Findings[i]; n.Kind == v1alpha1.Unverified && concernsAll(n) {
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "what was seen of it is disputed: " + Sanitize(n.Message, 512)}
+		}
+	}
+	return nil
+}
+
+// concernsAll tells whether a finding names neither axis nor portal.
+func concernsAll(n *v1alpha1.NodeFinding) bool { return n.Axis == "" && n.Portal == "" }
 
 // LeftItsCgroup tells whether a finding of a report is of a process that left its container's cgroup: it names no axis,
 // for the process's namespaces may be the container's still.
@@ -264,7 +284,7 @@ func breachFinding(a Axis, level, required Level, known []v1alpha1.NodeFinding) 
 func unknownMessage(a Axis, level, required Level, known []v1alpha1.NodeFinding) string {
 	m := a.String() + " is " + cmp.Or(level, Unknown).String() + ", " + required.String() + " is required"
 	for i := range known {
-		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || n.Axis == "" && n.Portal == "") {
+		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || concernsAll(n)) {
 			return m + ": " + Sanitize(n.Message, 512)
 		}
 	}

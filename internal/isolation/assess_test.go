@@ -197,18 +197,24 @@ func TestAssessmentsNameTheExemptionsThatThePodNeeds(t *testing.T) {
 func TestInDoubtWhatIsWrongCountsAndWhatIsRightDoesNot(t *testing.T) {
 	const isolated = "isolation: {pid: Container, network: Pod}\n"
 	doubted := func(v isolation.Vector) isolation.Sight { return isolation.Sight{Levels: v, Doubt: "degraded"} }
+	disputed := func(v isolation.Vector) isolation.Sight {
+		return sightOf(v, v1alpha1.NodeFinding{Kind: v1alpha1.Unverified, Message: "cgroup hierarchies name different pods"})
+	}
 	for name, c := range map[string]struct {
 		policy, pod string
 		sight       isolation.Sight
 		class       isolation.Class
 		findings    []string
 	}{
-		"nothing is wrong":          {isolated, "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
-		"a breach":                  {isolated, "", doubted(but(clean, isolation.PID, isolation.Host)), isolation.Breached, []string{"Breach pid", "Unverified"}},
-		"a violation":               {isolated, "hostPID: true", doubted(clean), isolation.Violating, []string{"Violation pid", "Unverified"}},
-		"what was not readable":     {isolated, "", doubted(isolation.Fill(isolation.Unknown)), isolation.Unverified, []string{"Unverified"}},
-		"no level is demanded":      {"portals: {privileged: Forbid}", "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
-		"nothing wrong is demanded": {isolated, "", doubted(but(clean, isolation.IPC, isolation.Host)), isolation.Unverified, []string{"Unverified"}},
+		"nothing is wrong":           {isolated, "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
+		"a breach":                   {isolated, "", doubted(but(clean, isolation.PID, isolation.Host)), isolation.Breached, []string{"Breach pid", "Unverified"}},
+		"a violation":                {isolated, "hostPID: true", doubted(clean), isolation.Violating, []string{"Violation pid", "Unverified"}},
+		"what was not readable":      {isolated, "", doubted(isolation.Fill(isolation.Unknown)), isolation.Unverified, []string{"Unverified"}},
+		"no level is demanded":       {"portals: {privileged: Forbid}", "", doubted(clean), isolation.Unverified, []string{"Unverified"}},
+		"whose a process is":         {isolated, "", disputed(clean), isolation.Unverified, []string{"Unverified"}},
+		"whose one is, and a breach": {isolated, "", disputed(but(clean, isolation.PID, isolation.Host)), isolation.Breached, []string{"Breach pid", "Unverified"}},
+		"whose one is, and portals alone are demanded": {"portals: {privileged: Forbid}", "", disputed(clean), isolation.Unverified, []string{"Unverified"}},
+		"nothing wrong is demanded":                    {isolated, "", doubted(but(clean, isolation.IPC, isolation.Host)), isolation.Unverified, []string{"Unverified"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := policy(t, c.policy).Assess(subject(t, c.pod), c.sight)
