@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,8 @@ import (
 const (
 	nameLimit    = 253
 	messageLimit = 1024
+	// foundLimit is how much of what a report found stands in what a policy says of it.
+	foundLimit = 512
 )
 
 // surroundings are what pods are judged by, at one moment.
@@ -230,7 +233,12 @@ func (p *podRow) addSeen(found []v1alpha1.NodeFinding) {
 	for i := range found {
 		f := &found[i]
 		axis, portal := isolation.Sanitize(string(f.Axis), 63), isolation.Sanitize(f.Portal, 63)
-		same := func(t finding) bool { return t.Kind == string(f.Kind) && t.Axis == axis && t.Portal == portal }
+		// Of what lowers no level, a leak or a cgroup that was left, policies say on which axis it counts, and
+		// then what the report says.
+		same := func(t finding) bool {
+			return t.Kind == string(f.Kind) && (t.Axis == axis && t.Portal == portal ||
+				axis == "" && portal == "" && strings.HasSuffix(t.Message, isolation.Sanitize(f.Message, foundLimit)))
+		}
 		if f.Kind == v1alpha1.Unverified || slices.ContainsFunc(p.Findings[:told], same) {
 			continue
 		}

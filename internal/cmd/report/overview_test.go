@@ -131,6 +131,19 @@ func TestAFindingOfTheNodeThatAPolicyTellsIsToldOnce(t *testing.T) {
 	if len(escaped.Findings) != 1 || escaped.Findings[0].Kind != "Escape" || escaped.Findings[0].Policy != "tenants" {
 		t.Errorf("got %s", asJSON(t, escaped.Findings))
 	}
+
+	// What lowers no level has no axis in the report, and one where a policy tells it.
+	leak := v1alpha1.NodeFinding{Kind: v1alpha1.Leak, Message: "process 7 has /etc of the node open\nas 3"}
+	other := v1alpha1.NodeFinding{Kind: v1alpha1.Leak, Message: "process 8 has / of the node open"}
+	in.sees(pods[0], isolated, leak, other)
+	in.sees(pods[8], isolated, leak)
+	o := built(t, in, pods)
+	for pod, want := range map[string]int{"web": 2, "proxy": 2} {
+		row := o.row(t, pod)
+		if len(row.Findings) != want || (pod == "web") != (row.Findings[1].Policy == "tenants") {
+			t.Errorf("pod %s: got %s", pod, asJSON(t, row.Findings))
+		}
+	}
 }
 
 func TestNodesTellHowTheirAgentIs(t *testing.T) {
