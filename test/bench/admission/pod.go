@@ -96,9 +96,14 @@ func container(name string, port int32) corev1.Container {
 	return c
 }
 
-// probingPod violates the last policy of the benchmark, and no other.
-func probingPod() *corev1.Pod {
-	p := compliantPod()
+// probingPod violates the last policy of the benchmark that matches in a case, and no other. It comes with
+// the field that the refusal names.
+func probingPod(name string) (p *corev1.Pod, field string) {
+	p = compliantPod()
+	if name == caseFew {
+		p.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/etc"}}
+		return p, "spec.volumes[0].hostPath"
+	}
 	p.Spec.Containers[0].Ports[0].HostPort = 80
-	return p
+	return p, "spec.containers[0].ports[0].hostPort"
 }

@@ -154,7 +154,7 @@ func (r *result) print(out io.Writer, file string) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%d x %s, %d MiB; Linux %s, Kubernetes %s, %s; load average before: %s\n",
 		m.Processors, m.Processor, m.MemoryBytes>>20, m.Kernel, r.Kubernetes, m.Go, m.Load)
-	fmt.Fprintf(out, "%d policies for each engine; server-side dry-run creates of a pod; medians over rounds, ± the interval of at least %.0f%% confidence "+
+	fmt.Fprintf(out, "%d policies for each engine, which match unless the case says how many; server-side dry-run creates of a pod; medians over rounds, ± the interval of at least %.0f%% confidence "+
 		"(of fewer than six rounds, all values)\n", r.Policies, 100*confidence)
 	clients := 0
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -175,7 +175,8 @@ func (r *result) print(out io.Writer, file string) error {
 	fmt.Fprintf(out, "\n%q is before Bulkhead is installed and after it is gone: beside %q it shows what policies cost that match nothing.\n"+
 		"\"others\" is the share of the processors that went to programs which are no part of this: the figures are as good as it is small.\n",
 		caseBare, caseNone)
-	fmt.Fprintf(out, "manager: %.1f MiB resident at most, %.1f MiB at the end\n", mebibytes(r.Memory.Peak), mebibytes(r.Memory.Resident))
+	fmt.Fprintf(out, "manager: %.1f MiB resident at most, %.1f MiB at the end: %.1f MiB of its own, the rest are pages of the program's file, and how many of those are mapped at once is the kernel's choice\n",
+		mebibytes(r.Memory.Peak), mebibytes(r.Memory.Resident), mebibytes(r.Memory.Anonymous))
 	r.printTargets(out)
 	if r.Profile != "" {
 		fmt.Fprintf(out, "\nWhere the manager's processor time goes:\n%s", r.Profile)
@@ -207,8 +208,10 @@ func (r *result) printTargets(out io.Writer) {
 		switch s.Case {
 		case caseWebhook:
 			say(s.ReviewCPU.Median <= targetReviewCPU, "webhook CPU per review with %d client(s) at most %d µs: %.0f µs", s.Clients, targetReviewCPU, s.ReviewCPU.Median)
+		case caseFew:
+			say(s.RateToNone.Median >= targetVAP, "VAP engine with %d client(s), %d policies that match, within 10%% of no policy: %.3f", s.Clients, few, s.RateToNone.Median)
 		case caseVAP:
-			say(s.RateToNone.Median >= targetVAP, "VAP engine with %d client(s) within 10%% of no policy: %.3f", s.Clients, s.RateToNone.Median)
+			say(s.RateToNone.Median >= targetVAP, "VAP engine with %d client(s), all policies match, within 10%% of no policy: %.3f", s.Clients, s.RateToNone.Median)
 		}
 	}
 	say(mebibytes(r.Memory.Peak) <= targetMemory, "memory at most %d MiB: %.1f MiB", targetMemory, mebibytes(r.Memory.Peak))

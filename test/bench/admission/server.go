@@ -105,6 +105,7 @@ func (s *server) makeNamespaces(ctx context.Context) error {
 	labels := map[string]map[string]string{
 		caseNone:    nil,
 		casePSA:     {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"},
+		caseFew:     {engineLabel: namespaces[caseFew]},
 		caseVAP:     {engineLabel: namespaces[caseVAP]},
 		caseWebhook: {engineLabel: namespaces[caseWebhook]},
 	}
@@ -142,7 +143,7 @@ func (s *server) install(ctx context.Context, binary, dir string, profiled bool)
 
 // holdByWebhook stores the policies and waits until the manager calls each enforced.
 func (s *server) holdByWebhook(ctx context.Context) error {
-	all := held(v1alpha1.EngineWebhook, namespaces[caseWebhook])
+	all := heldByWebhook()
 	for i := range all {
 		p := &all[i]
 		// The webhook that judges policies may be announced a moment before it is heard.
@@ -176,14 +177,14 @@ func (s *server) enforced(ctx context.Context, name string) error {
 	return fmt.Errorf("IsolationPolicy %s has no condition %s", name, v1alpha1.ConditionEnforced)
 }
 
-// probe creates, as a trial, a pod that violates the policy that was stored last, and says if the
-// answer is not the one that is wanted.
+// probe creates, as a trial, a pod that violates the policy that was stored last of those that match,
+// and says if the answer is not the one that is wanted.
 func (s *server) probe(ctx context.Context, name string, refused bool) error {
-	p := probingPod()
+	p, field := probingPod(name)
 	p.Namespace = namespaces[name]
 	err := s.admin.Create(ctx, p, client.DryRunAll)
 	switch {
-	case err != nil && !strings.Contains(err.Error(), "spec.containers[0].ports[0].hostPort"):
+	case err != nil && !strings.Contains(err.Error(), field):
 		return fmt.Errorf("%s: a probe could not be judged: %w", name, err)
 	case refused && err == nil:
 		return fmt.Errorf("%s: a pod that violates a policy is admitted", name)

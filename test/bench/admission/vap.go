@@ -16,12 +16,12 @@ import (
 )
 
 // judged are the cases in which Bulkhead judges.
-var judged = []string{caseVAP, caseWebhook}
+var judged = []string{caseFew, caseVAP, caseWebhook}
 
 // compiled are the objects that the policies become, policies before bindings. The benchmark stores
 // them itself, so that the manager has the ten policies of the webhook in memory and no more.
 func compiled() ([]client.Object, error) {
-	all := held(v1alpha1.EngineValidatingAdmissionPolicy, namespaces[caseVAP])
+	all := heldByVAP()
 	var objects []client.Object
 	for i := range all {
 		o, err := vap.Compile(&all[i], vap.Options{ExcludedNamespaces: []string{v1alpha1.InstallNamespace, "kube-system"}})
