@@ -25,7 +25,7 @@ import (
 
 const (
 	// soon is when everything should have happened, on a slow machine.
-	soon = 20 * time.Second
+	soon = time.Minute
 	// while is how long nothing may happen.
 	while = 3 * time.Second
 )
