@@ -176,8 +176,7 @@ func (d *demand) openings(known []v1alpha1.NodeFinding) []v1alpha1.PolicyFinding
 	var out []v1alpha1.PolicyFinding
 	for i := range known {
 		n := &known[i]
-		// The report is a node's word: bounded and sanitised like any other foreign text.
-		told := Sanitize(n.Message, 512)
+		told := Told(n)
 		switch {
 		case n.Kind == v1alpha1.Portal && d.portals.judges(n.Portal) && (n.Portal != capabilitiesCheck.name || d.portals.capabilities.forbidsAny(n.Capabilities)):
 			out = append(out, v1alpha1.PolicyFinding{
@@ -204,11 +203,15 @@ func (s *Sight) disputed() *v1alpha1.PolicyFinding {
 	}
 	for i := range s.Findings {
 		if n := &s.Findings[i]; n.Kind == v1alpha1.Unverified && concernsAll(n) {
-			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "what was seen of it is disputed: " + Sanitize(n.Message, 512)}
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "what was seen of it is disputed: " + Told(n)}
 		}
 	}
 	return nil
 }
+
+// Told is what a finding of a policy says of one of a report, at its end. The report is a node's word: bounded and
+// sanitised like any other foreign text.
+func Told(n *v1alpha1.NodeFinding) string { return Sanitize(n.Message, 512) }
 
 // concernsAll tells whether a finding names neither axis nor portal.
 func concernsAll(n *v1alpha1.NodeFinding) bool { return n.Axis == "" && n.Portal == "" }
@@ -240,9 +243,9 @@ func (d *demand) unread(sight *Sight) *v1alpha1.PolicyFinding {
 		n := &sight.Findings[i]
 		switch {
 		case n.Kind == v1alpha1.Unverified && n.Portal == PortalMounts:
-			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "it could not be looked at closely: " + Sanitize(n.Message, 512)}
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "it could not be looked at closely: " + Told(n)}
 		case n.Kind == v1alpha1.Portal && n.Portal == capabilitiesCheck.name && len(n.Capabilities) == 0 && d.portals.capabilities != nil:
-			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "its node's report does not name the capabilities: " + Sanitize(n.Message, 512)}
+			return &v1alpha1.PolicyFinding{Kind: v1alpha1.Unverified, Message: "its node's report does not name the capabilities: " + Told(n)}
 		}
 	}
 	if !sight.Inspected {
@@ -275,8 +278,7 @@ func breachFinding(a Axis, level, required Level, known []v1alpha1.NodeFinding) 
 		}
 	}
 	if worst != nil {
-		// The report is a node's word: bounded and sanitised like any other foreign text.
-		f.Message += ": " + Sanitize(worst.Message, 512)
+		f.Message += ": " + Told(worst)
 	}
 	return f
 }
@@ -285,7 +287,7 @@ func unknownMessage(a Axis, level, required Level, known []v1alpha1.NodeFinding)
 	m := a.String() + " is " + cmp.Or(level, Unknown).String() + ", " + required.String() + " is required"
 	for i := range known {
 		if n := &known[i]; n.Kind == v1alpha1.Unverified && (n.Axis == a.API() || concernsAll(n)) {
-			return m + ": " + Sanitize(n.Message, 512)
+			return m + ": " + Told(n)
 		}
 	}
 	return m

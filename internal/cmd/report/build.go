@@ -23,8 +23,6 @@ import (
 const (
 	nameLimit    = 253
 	messageLimit = 1024
-	// foundLimit is how much of what a report found stands in what a policy says of it.
-	foundLimit = 512
 )
 
 // surroundings are what pods are judged by, at one moment.
@@ -237,7 +235,7 @@ func (p *podRow) addSeen(found []v1alpha1.NodeFinding) {
 		// then what the report says.
 		same := func(t finding) bool {
 			return t.Kind == string(f.Kind) && (t.Axis == axis && t.Portal == portal ||
-				axis == "" && portal == "" && strings.HasSuffix(t.Message, isolation.Sanitize(f.Message, foundLimit)))
+				axis == "" && portal == "" && strings.HasSuffix(t.Message, ": "+isolation.Told(f)))
 		}
 		if f.Kind == v1alpha1.Unverified || slices.ContainsFunc(p.Findings[:told], same) {
 			continue

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -142,7 +143,8 @@ func brief([]string) error { time.Sleep(300 * time.Millisecond); return nil }
 
 // bomb [PID KIND]: as many processes as there may be, each for a moment; there, if that is given.
 func bomb(args []string) error {
-	// A limit of processes is one of threads, too: the Go runtime must not want more of them.
+	// A limit of processes is one of threads, too, and the Go runtime dies if it is refused one. It wants none as long
+	// as it collects no garbage and this goroutine, which has its thread to itself, never parks.
 	debug.SetGCPercent(-1)
 	if len(args) == 2 {
 		if err := setns(args[0], args[1]); err != nil {
@@ -152,12 +154,18 @@ func bomb(args []string) error {
 	attr := &syscall.ProcAttr{Env: os.Environ()}
 	for {
 		if _, err := syscall.ForkExec(shell, []string{"sh", "-c", "sleep 0.3 & sleep 0.3 & wait"}, attr); err != nil {
-			time.Sleep(time.Millisecond) // there are as many as there may be
+			doze(time.Millisecond) // there are as many as there may be
 		}
 		for ended := 1; ended > 0; {
 			ended, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 		}
 	}
+}
+
+// doze waits in the kernel, without the scheduler's knowledge.
+func doze(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
 // shell is one in the image of the tests.
