@@ -14,9 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -143,9 +143,8 @@ func brief([]string) error { time.Sleep(300 * time.Millisecond); return nil }
 
 // bomb [PID KIND]: as many processes as there may be, each for a moment; there, if that is given.
 func bomb(args []string) error {
-	// A limit of processes is one of threads, too, and the Go runtime dies if it is refused one. It wants none as long
-	// as it collects no garbage and this goroutine, which has its thread to itself, never parks.
 	debug.SetGCPercent(-1)
+	threadsInStock()
 	if len(args) == 2 {
 		if err := setns(args[0], args[1]); err != nil {
 			return err
@@ -154,7 +153,7 @@ func bomb(args []string) error {
 	attr := &syscall.ProcAttr{Env: os.Environ()}
 	for {
 		if _, err := syscall.ForkExec(shell, []string{"sh", "-c", "sleep 0.3 & sleep 0.3 & wait"}, attr); err != nil {
-			doze(time.Millisecond) // there are as many as there may be
+			time.Sleep(time.Millisecond) // there are as many as there may be
 		}
 		for ended := 1; ended > 0; {
 			ended, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
@@ -162,10 +161,18 @@ func bomb(args []string) error {
 	}
 }
 
-// doze waits in the kernel, without the scheduler's knowledge.
-func doze(d time.Duration) {
-	t := unix.NsecToTimespec(d.Nanoseconds())
-	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
+// threadsInStock makes more threads than this program ever uses at once. A limit of processes is one of threads, too,
+// and the Go runtime dies if it is refused one; those that are idle it keeps and takes first.
+func threadsInStock() {
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			// Each in a system call at the same time, which takes a thread.
+			t := unix.NsecToTimespec((500 * time.Millisecond).Nanoseconds())
+			_ = unix.Nanosleep(&t, nil)
+		})
+	}
+	all.Wait()
 }
 
 // shell is one in the image of the tests.
