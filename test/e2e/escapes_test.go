@@ -129,8 +129,11 @@ var _ = Describe("The corpus of escapes", Label("escapes", "node"), Ordered, fun
 		for _, f := range report.Status.Findings {
 			Expect(f.Pod.UID).NotTo(Equal(victim.UID), "the victim is not to blame: %s", f.Message)
 			told := f.Message
-			if f.Evidence != nil { // what was not seen has none
+			if f.Evidence != nil {
 				told += f.Evidence.Command
+			} else {
+				GinkgoWriter.Printf("without evidence: %s of %s/%s: %s\n", f.Kind, f.Pod.Namespace, f.Pod.Name, f.Message)
+				Expect(f.Kind).To(Equal(v1alpha1.Unverified), "only what was not seen has no evidence: %s", f.Message)
 			}
 			Expect(told).NotTo(ContainSubstring("\n"), "text of processes is sanitised")
 			Expect(told).NotTo(ContainSubstring("\x1b"))

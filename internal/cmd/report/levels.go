@@ -108,3 +108,6 @@ func (p *podRow) cells() []cell {
 	}
 	return out
 }
+
+// demanded tells whether a policy requires anything here.
+func (c cell) demanded() bool { return c.Required != isolation.None }
