@@ -132,7 +132,7 @@ var _ = Describe("The corpus of escapes", Label("escapes", "node"), Ordered, fun
 			if f.Evidence != nil {
 				told += f.Evidence.Command
 			} else {
-				GinkgoWriter.Printf("without evidence: %s of %s/%s: %s\n", f.Kind, f.Pod.Namespace, f.Pod.Name, f.Message)
+				AddReportEntry("without evidence", fmt.Sprintf("%s of %s/%s: %s", f.Kind, f.Pod.Namespace, f.Pod.Name, f.Message))
 				Expect(f.Kind).To(Equal(v1alpha1.Unverified), "only what was not seen has no evidence: %s", f.Message)
 			}
 			Expect(told).NotTo(ContainSubstring("\n"), "text of processes is sanitised")
