@@ -106,7 +106,7 @@ func condition(c conditionValue) g.Node {
 	case "False":
 		s = below
 	}
-	return h.Td(h.Class("condition "+string(s)), g.If(c.Message != "", h.TitleAttr(c.Message)),
+	return h.Td(h.Class("condition "+string(s)), g.If(c.Message != "", h.Title(c.Message)),
 		sign(s), g.Text(c.Status), g.If(s != met && c.Reason != "", aside(c.Reason)))
 }
 
