@@ -152,7 +152,7 @@ func bomb(args []string) error {
 	}
 	attr := &syscall.ProcAttr{Env: os.Environ()}
 	for {
-		if _, err := syscall.ForkExec(shell, []string{"sh", "-c", "sleep 0.3 & sleep 0.3 & wait"}, attr); err != nil {
+		if _, err := syscall.ForkExec(shell, []string{"sh", "-c", "sleep 1 & sleep 1 & wait"}, attr); err != nil {
 			time.Sleep(time.Millisecond) // there are as many as there may be
 		}
 		for ended := 1; ended > 0; {
