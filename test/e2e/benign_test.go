@@ -178,7 +178,7 @@ func (l *lab) crowd(node string) (uids []types.UID, took time.Duration) {
 	}
 	since := time.Now()
 	l.mustApply(manifests.String())
-	l.mustKubectl("-n", l.ns, "wait", "--for=condition=Ready", "pods", "-l", "app=crowd", "--timeout=170s")
+	l.await("condition=Ready", "pods", "-l", "app=crowd")
 	took = time.Since(since)
 	var pods corev1.PodList
 	Expect(l.get(&pods, "pods", "-n", l.ns, "-l", "app=crowd")).To(Succeed())
@@ -210,5 +210,17 @@ spec:
       restartPolicy: Never
       containers: [{name: main, image: %q, imagePullPolicy: IfNotPresent, command: [sleep, '0.1']}]
 `, l.ns, jobs, node, image()))
-	l.mustKubectl("-n", l.ns, "wait", "--for=condition=Complete", "job/brief", "--timeout=170s")
+	l.await("condition=Complete", "job/brief")
+}
+
+// await waits for as long as a slow machine takes: how quick it is, is not what is asked here.
+func (l *lab) await(condition string, what ...string) {
+	GinkgoHelper()
+	Eventually(func() error {
+		out, err := l.kubectl("", append([]string{"-n", l.ns, "wait", "--timeout=60s", "--for=" + condition}, what...)...)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}).WithTimeout(10 * time.Minute).Should(Succeed())
 }
