@@ -24,8 +24,9 @@ func (c *cluster) judgeMemory() {
 	for _, node := range c.nodes() {
 		var sizes []string
 		Eventually(func() []string {
+			// Processes end meanwhile: the redirection of what is said of that comes before the one that fails.
 			sizes = strings.Fields(c.onNode(node, "", "sh", "-c", `for p in /proc/[0-9]*; do
-				case "$(tr '\0' ' ' <$p/cmdline 2>/dev/null)" in "/bulkhead agent "*) sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' $p/status;; esac
+				case "$(tr '\0' ' ' 2>/dev/null <$p/cmdline)" in "/bulkhead agent "*) sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' $p/status;; esac
 			done`))
 			return sizes
 		}).WithTimeout(time.Minute).WithPolling(time.Second).Should(HaveLen(1), "on node %s runs one agent", node)
