@@ -65,6 +65,9 @@ type cell struct {
 	State              state
 }
 
+// demanded tells whether a policy requires anything here.
+func (c cell) demanded() bool { return c.Required != isolation.None }
+
 // cell tells how the pod stands on an axis.
 func (p *podRow) cell(a isolation.Axis) cell {
 	c := cell{Axis: a, Observed: p.Observed[a], Required: p.Required[a]}
@@ -108,6 +111,3 @@ func (p *podRow) cells() []cell {
 	}
 	return out
 }
-
-// demanded tells whether a policy requires anything here.
-func (c cell) demanded() bool { return c.Required != isolation.None }

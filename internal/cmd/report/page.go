@@ -80,7 +80,7 @@ func (d *document) summary() g.Node {
 }
 
 func (d *document) policies() g.Node {
-	return part("policies", g.Text("Policies"), fmt.Sprintf("%d; counted by the manager, in the whole cluster", len(d.Policies)),
+	return part("policies", "Policies", fmt.Sprintf("%d; counted by the manager, in the whole cluster", len(d.Policies)),
 		table(d.Policies, "There is none.", nil,
 			g.Group{
 				column("Policy"), column("Action"), listOf(conditions, column),
@@ -123,7 +123,7 @@ func podCounts(p *policyRow) g.Node {
 }
 
 func (d *document) matrix() g.Node {
-	return part("pods", g.Text("Pods by axes"), fmt.Sprintf("%d, the worst first", len(d.Pods)),
+	return part("pods", "Pods by axes", fmt.Sprintf("%d, the worst first", len(d.Pods)),
 		legend(),
 		h.Form(h.Class("filter"), h.Hidden(""),
 			h.Label(g.Text("Search "), h.Input(h.Type("search"), h.ID("search"), h.AutoComplete("off"), g.Attr("spellcheck", "false"), h.Placeholder("namespace, pod, node, policy …"))),
@@ -207,7 +207,7 @@ func besideCell(wrong []string) g.Node {
 }
 
 func (d *document) namespaces() g.Node {
-	return part("namespaces", g.Text("Namespaces"), fmt.Sprintf("%d, the worst first; with the lowest levels of their pods", len(d.Namespaces)),
+	return part("namespaces", "Namespaces", fmt.Sprintf("%d, the worst first; with the lowest levels of their pods", len(d.Namespaces)),
 		table(bounded(d.Namespaces, d.limit), "There is none with pods.", nil,
 			g.Group{column("Namespace"), countColumns(), axes()},
 			func(n namespaceRow) g.Node {
@@ -224,7 +224,7 @@ func (d *document) nodes() g.Node {
 			agents = append(agents, fmt.Sprintf("%d %s", n, strings.ToLower(string(s))))
 		}
 	}
-	return part("nodes", g.Text("Nodes"), strings.Join(agents, ", "),
+	return part("nodes", "Nodes", strings.Join(agents, ", "),
 		table(bounded(d.Nodes, d.limit), "There is none.", nil,
 			g.Group{column("Node"), column("Agent"), countColumns(), axes()},
 			func(n nodeRow) g.Node {
@@ -240,8 +240,8 @@ func (d *document) nodes() g.Node {
 }
 
 // part is a section with a heading that can be linked to.
-func part(id string, title g.Node, note string, content ...g.Node) g.Node {
-	return h.Section(h.Aria("labelledby", id), h.H2(h.ID(id), title, aside(note)), g.Group(content))
+func part(id, title, note string, content ...g.Node) g.Node {
+	return h.Section(h.Aria("labelledby", id), h.H2(h.ID(id), g.Text(title), aside(note)), g.Group(content))
 }
 
 // table has a row for each of these, or says that there is none.

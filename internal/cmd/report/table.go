@@ -139,7 +139,7 @@ var marks = map[state]string{below: "!", unknown: "?", exempted: "~"}
 // String is the cell in a table.
 func (c cell) String() string {
 	text := marks[c.State] + c.Observed.String()
-	if c.Required != isolation.None {
+	if c.demanded() {
 		text += "/" + c.Required.String()
 	}
 	return text
