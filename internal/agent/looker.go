@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -72,9 +73,11 @@ type Looker struct {
 	nodeSets   [isolation.NumAxes]isolation.NodeNamespaces
 	attributor *attributor
 	records    []record
-	disputed   []dispute
-	stats      Stats
-	problems   []Problem
+	// visitors are threads of processes outside of containers that are elsewhere than their process.
+	visitors []isolation.Process
+	disputed []dispute
+	stats    Stats
+	problems []Problem
 	// directories are the UIDs by which cgroups name pods, by container.
 	directories map[string]string
 	// crowds count the records of each container (by ID); untold are containers (by ID) of which processes were missed.
@@ -125,7 +128,7 @@ func (l *Looker) Look(now time.Time, outside bool) (*isolation.Look, error) {
 	l.remember(a)
 	look := &isolation.Look{At: now, Node: l.nodeSets, OutsideRead: outside}
 	if outside {
-		look.Outside = a.outside
+		look.Outside = slices.Concat(a.outside, l.visitors)
 	}
 	look.Containers = identify(a.groups, x)
 	for i := range look.Containers {
@@ -172,7 +175,7 @@ func (l *Looker) begin(x *index) {
 	if cap(l.records) > 4*len(l.records)+1024 {
 		l.records = nil // what a crowd took that is no more is given back
 	}
-	l.records = l.records[:0]
+	l.records, l.visitors = l.records[:0], nil
 	if l.sharing == nil {
 		l.sharing = make(map[int]bool)
 	}

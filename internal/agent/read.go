@@ -44,6 +44,9 @@ func (l *Looker) gather(pid int, outside bool) (nobodys bool) {
 	if !l.rest(p, &r, candidate) {
 		return home && r.by.nobody()
 	}
+	if outside && !l.contained(&r) && r.threads > 1 && !l.scatter(p, &r) {
+		return home
+	}
 	if r.by.nobody() && l.onlyNodes(&r.Process) && !l.sharing[r.PPID] && !l.leftPIDs[pid] && !l.leftPIDs[r.PPID] {
 		return home // it owns nothing that is not the node's anyway, and there can be very many
 	}

@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		confined()
 	case "report":
 		report()
+	case "visitor":
+		visitor()
 	case "thread":
 		// One thread goes elsewhere and stays there.
 		go func() {

@@ -111,5 +111,47 @@ func (l *Looker) strayed(t procns.Process, process *record) (r record, ok bool) 
 	return r, true
 }
 
+// scatter tells on which axes the threads of a process outside of containers are in more than one
+// namespace, and keeps those apart that are elsewhere than their process and not in the node's. It says
+// false if the process has ended. All threads are read, for it takes all of them to say that none is elsewhere.
+func (l *Looker) scatter(p procns.Process, process *record) bool {
+	tids, err := p.Threads()
+	if errors.Is(err, procns.ErrGone) {
+		return false
+	}
+	if err != nil {
+		for _, kind := range threadKinds {
+			process.Scattered[kind] = true
+		}
+		return true
+	}
+	var strayed []isolation.Process
+	for _, tid := range tids {
+		if tid == process.PID || tid == process.TID {
+			continue
+		}
+		t, err := p.Thread(tid)
+		if err != nil {
+			continue // it has ended
+		}
+		if r, ok := l.strayed(t, process); ok {
+			for _, kind := range threadKinds {
+				process.Scattered[kind] = process.Scattered[kind] || r.Namespaces[kind] != process.Namespaces[kind]
+			}
+			strayed = append(strayed, r.Process)
+		}
+		_ = t.Close() // nothing was written
+	}
+	for i := range strayed {
+		thread := &strayed[i]
+		if l.onlyNodes(thread) {
+			continue
+		}
+		thread.StartTime, thread.Scattered = process.StartTime, process.Scattered
+		l.visitors = append(l.visitors, *thread)
+	}
+	return true
+}
+
 // sharedByAll stands for the namespaces of a kind that the kernel does not have.
 var sharedByAll = isolation.NamespaceID{Dev: 1}

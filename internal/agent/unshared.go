@@ -23,6 +23,9 @@ func unsharedOf(look *isolation.Look) (unshared [isolation.NumAxes]int) {
 	}
 	for i := range look.Outside {
 		p := &look.Outside[i]
+		if p.PPID == p.PID {
+			continue // a thread
+		}
 		for _, a := range isolation.Axes {
 			ns := &p.Namespaces[a]
 			if ns.Reason == "" && !isNodes(&look.Node[a], ns.ID) && !theirs[namespace{a, ns.ID}] {

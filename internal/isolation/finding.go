@@ -170,6 +170,9 @@ func place(a Axis, s seen) string {
 		if a == User {
 			return "a user namespace in which root is the node's root"
 		}
+		if s.owner.outside != "" {
+			return "the " + a.String() + " namespace of the node's " + s.owner.outside
+		}
 		return "the node's " + a.String() + " namespace"
 	case Foreign:
 		return "the " + a.String() + " namespace of " + s.owner.container.String()

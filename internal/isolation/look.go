@@ -18,7 +18,8 @@ type Look struct {
 	Containers []ContainerLook
 	// Outside are processes of the node that are in no container. They are many, and are needed
 	// only where a namespace cannot be explained without them; see [ErrUnexplained]. Those in no
-	// other namespaces than the node's explain nothing, and may be left out.
+	// other namespaces than the node's explain nothing, and may be left out. A thread that is elsewhere
+	// than its process is one of its own, with the start time of its process.
 	Outside []Process
 	// OutsideRead is set if Outside was read.
 	OutsideRead bool
@@ -45,7 +46,8 @@ type Namespace struct {
 // Process is a process as the kernel shows it.
 type Process struct {
 	PID, PPID int
-	// TID is set if the process's first thread has ended and another one was read.
+	// TID is set if another thread than the process's first was read: because that has ended, or because this
+	// one is elsewhere.
 	TID int
 	// StartTime in clock ticks since boot. With PID it identifies the process across looks.
 	StartTime uint64
@@ -57,6 +59,9 @@ type Process struct {
 	// MapsNodeRoot is set if the process's user namespace maps the node's uid 0: whatever the
 	// inode, root in there is root on the node.
 	MapsNodeRoot bool
+	// Scattered are, of a process outside of containers, the axes on which its threads are not all in one
+	// namespace, or not known to be.
+	Scattered [NumAxes]bool
 }
 
 // procKey identifies a process, or one thread of it, across looks.

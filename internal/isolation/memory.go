@@ -9,6 +9,8 @@ import "time"
 type memory struct {
 	// owners: whose a namespace was, those of the node apart.
 	owners map[ownedNamespace]holder
+	// held: since when processes outside of containers have held namespaces that are not the node's yet.
+	held map[ownedNamespace]time.Time
 	// where the processes of containers were: they witness that a namespace is still the same.
 	where map[procKey]*[NumAxes]NamespaceID
 	// started: where containers began, by container ID.
@@ -19,6 +21,8 @@ type memory struct {
 	strays map[string]time.Time
 	// missing: since when a container that should run has had no process.
 	missing map[string]time.Time
+	// visited: since when it cannot be told whose a container's namespace is, because of a visitor.
+	visited map[containerAxis]time.Time
 	// escaped: first processes that a former life of the agent knew to have escaped.
 	escaped map[containerAxis]procKey
 }
@@ -32,8 +36,9 @@ type ownedNamespace struct {
 type start struct {
 	owner   string // of the container
 	process procKey
-	since   time.Time // first seen
-	levels  Vector    // where not known yet: not confirmed, or not readable until now
+	since   time.Time            // first seen
+	home    [NumAxes]NamespaceID // of that process, when it was first confirmed
+	levels  Vector               // where not known yet: not confirmed, or not readable until now
 }
 
 type containerAxis struct {
@@ -52,20 +57,26 @@ type suspicion struct {
 func newMemory() memory {
 	return memory{
 		owners:     make(map[ownedNamespace]holder),
+		held:       make(map[ownedNamespace]time.Time),
 		where:      make(map[procKey]*[NumAxes]NamespaceID),
 		started:    make(map[string]start),
 		suspicions: make(map[suspicion]time.Time),
 		strays:     make(map[string]time.Time),
 		missing:    make(map[string]time.Time),
+		visited:    make(map[containerAxis]time.Time),
 		escaped:    make(map[containerAxis]procKey),
 	}
 }
 
-// remember keeps whose each namespace was, unless that is doubted, and who was in it.
-func (m *memory) remember(look *Look, o *ownership, doubted map[ownedNamespace]bool) {
+// remember keeps whose each namespace was as far as that could be told, and who was in it.
+func (m *memory) remember(look *Look, o *ownership, before *memory) {
 	for _, a := range Axes {
 		for id, h := range o[a] {
-			if of := (ownedNamespace{a, id}); h.right != byNode && !doubted[of] {
+			switch of := (ownedNamespace{a, id}); {
+			case h.right == byNode || h.visitor != "":
+			case h.tentative:
+				m.held[of] = before.heldSince(of, look.At)
+			default:
 				m.owners[of] = h
 			}
 		}
@@ -84,16 +95,22 @@ func (m *memory) remember(look *Look, o *ownership, doubted map[ownedNamespace]b
 	}
 }
 
-// left tells the axes on which a container's first process has left where it was, after it had
-// been confirmed where the container started.
+// heldSince is since when processes outside of containers have held a namespace: now, if they did not before.
+func (m *memory) heldSince(of ownedNamespace, now time.Time) time.Time {
+	if since, known := m.held[of]; known {
+		return since
+	}
+	return now
+}
+
+// left tells the axes on which a container's first process is no longer where it was confirmed to be.
 func (m *memory) left(c *ContainerLook, first *Process) (axes [NumAxes]bool) {
-	was, known := m.where[first.key()]
-	if !known {
+	started := m.started[c.ID]
+	if started.process != first.whole() {
 		return axes
 	}
-	levels := m.started[c.ID].levels
 	for _, a := range Axes {
-		axes[a] = levels[a].Known() && was[a] != (NamespaceID{}) && was[a] != first.id(a)
+		axes[a] = started.home[a] != (NamespaceID{}) && started.home[a] != first.id(a)
 	}
 	return axes
 }

@@ -14,6 +14,14 @@ import "slices"
 //  5. the earliest of the other processes: a container made it for itself, below its own. First
 //     processes are among them where they are no longer where their container started.
 //
+// A process outside of containers of which one thread is in the namespace and another is not is no
+// owner by 4: it may have come for a moment. runc's does, which opens what is to be mounted in a
+// thread that joins the container's mount namespace, and Go takes the first thread for that as well
+// as any. Nor is it nobody, for it may have made the namespace: as long as it is there, and the
+// container is not known to have been there before it, nobody can tell whose the namespace is.
+// Nor does one look make an owner of who is outside: of a process that is ending some threads have
+// ended before others, and what a runtime starts for a moment is outside, or seems to be.
+//
 // What was found before holds as long as one of the processes that were in the namespace then still
 // is: so an intruder does not become the owner by outliving whose namespace it entered, and a
 // number that is used again for another namespace starts anew.
@@ -38,6 +46,12 @@ type holder struct {
 	right     right
 	// fresh is set if this look found it, and by no better right than being the earliest.
 	fresh bool
+	// outside names the process outside of containers that the node has it by; tentative is set until
+	// it has been so for [ConfirmAfter].
+	outside   string
+	tentative bool
+	// visitor names a process outside of containers that may have it, or visit it, instead of the container.
+	visitor string
 }
 
 // claimant is a process that may own the namespaces it is in.
@@ -62,9 +76,18 @@ func ownershipOf(look *Look, before *memory) *ownership {
 	names := withoutProcesses(look)
 	o.recall(look, names, before)
 	claimants := claimantsOf(look, names, before)
+	visitors := make(map[ownedNamespace]*Process)
 	for _, right := range [...]right{bySandbox, byStart, byMaking} {
 		for i := range claimants {
-			o.settle(&claimants[i], right)
+			o.settle(&claimants[i], right, visitors)
+		}
+	}
+	for _, a := range Axes {
+		for id, h := range o[a] {
+			if h.node && h.fresh {
+				h.tentative = look.At.Sub(before.heldSince(ownedNamespace{a, id}, look.At)) < ConfirmAfter
+				o[a][id] = h
+			}
 		}
 	}
 	return &o
@@ -177,8 +200,9 @@ func claimantsOf(look *Look, names []ContainerLook, before *memory) []claimant {
 }
 
 // settle makes the claimant the owner of the namespaces it is in by that right and that are
-// nobody's. A sandbox takes precedence over what was found before by a lesser right.
-func (o *ownership) settle(c *claimant, by right) {
+// nobody's, or one of their visitors. A sandbox takes precedence over what was found before by a
+// lesser right.
+func (o *ownership) settle(c *claimant, by right, visitors map[ownedNamespace]*Process) {
 	for _, a := range Axes {
 		own := c.right
 		if c.left[a] {
@@ -191,7 +215,20 @@ func (o *ownership) settle(c *claimant, by right) {
 		if h, taken := o[a][id]; taken && (by != bySandbox || h.right <= bySandbox) {
 			continue
 		}
-		o[a][id] = holder{node: c.container == nil, container: c.container, right: by, fresh: by != bySandbox}
+		h := holder{node: c.container == nil, container: c.container, right: by, fresh: by != bySandbox}
+		visitor := visitors[ownedNamespace{a, id}]
+		switch {
+		case h.node && c.process.Scattered[a]:
+			if visitor == nil {
+				visitors[ownedNamespace{a, id}] = c.process
+			}
+			continue
+		case h.node:
+			h.outside = processName(c.process)
+		case visitor != nil && by != bySandbox:
+			h.visitor = processName(visitor)
+		}
+		o[a][id] = h
 	}
 }
 
@@ -201,6 +238,8 @@ type seen struct {
 	reason string // why the level is Unknown or NotApplicable
 	id     NamespaceID
 	owner  holder
+	// visited is set if a visitor is why the level is Unknown.
+	visited bool
 }
 
 // Reasons why a level is Unknown that are the look's own.
@@ -233,6 +272,9 @@ func (o *ownership) level(look *Look, c *ContainerLook, p *Process, a Axis) seen
 		s.level, s.reason = Unknown, nodeUnknown+": "+node.Reason
 	case len(node.IDs) == 0:
 		s.level, s.reason = Unknown, nodeUnknown
+	case s.owner.visitor != "":
+		s.visited = true
+		s.level, s.reason = Unknown, "a thread of "+s.owner.visitor+", which is in no container, is in its "+a.String()+" namespace, and others are not: whose it is cannot be told"
 	case s.owner.container.owner() != c.owner():
 		s.level = Foreign
 	case s.owner.container.ID != c.ID:

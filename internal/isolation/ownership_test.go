@@ -261,10 +261,155 @@ func TestFirstProcessThatEntersAYoungerServicesNamespaceIsFound(t *testing.T) {
 	service := w.daemon("private-tmp")
 	service.unshare(isolation.Mount)
 	app.first().enter(service, isolation.Mount)
+	o := w.later(time.Second)
+	expectTold(t, o)
+	expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+	if !o.Pending {
+		t.Error("does not ask for a second look")
+	}
 	for range 2 {
 		o := w.later(time.Second)
 		expectTold(t, o, "Escape mount web/app")
 		expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Host))
+	}
+}
+
+func TestFirstProcessThatGoesFromServiceToServiceIsFound(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	w.confirmed()
+	for i := range 4 {
+		service := w.daemon("private-tmp")
+		service.unshare(isolation.Mount)
+		app.first().enter(service, isolation.Mount)
+		o := w.later(time.Second)
+		if i > 0 {
+			expectTold(t, o, "Escape mount web/app")
+			expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Host))
+		}
+	}
+}
+
+func TestEscapeIntoAServicesNamespaceIsFoundAfterTheServiceHasEnded(t *testing.T) {
+	w := newWorld(t)
+	app, put := w.pod("web").run("app"), w.pod("db").run("app")
+	service := w.daemon("private-tmp")
+	service.unshare(isolation.Mount)
+	put.first().StartTime = service.StartTime + 1
+	put.first().enter(service, isolation.Mount)
+	app.first().fork().enter(service, isolation.Mount)
+	w.confirmed()
+	w.outside = nil
+	for range 2 {
+		expectTold(t, w.later(time.Second), "Escape mount web/app", "Drift mount db/app")
+	}
+}
+
+// runc opens what is to be mounted in a thread that joins the container's mount namespace, which can be its first thread.
+func TestAThreadThatVisitsWhileAContainerStartsIsNobodys(t *testing.T) {
+	for name, thread := range map[string]bool{"its first thread": false, "another thread": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			creator := w.daemon("runc")
+			creator.Scattered[isolation.Mount] = true
+			if thread {
+				creator.TID = creator.PID + 1
+			}
+			app := w.pod("web").run("app")
+			creator.enter(app.first(), isolation.Mount)
+			if o := w.observe(); !o.Pending {
+				t.Error("does not ask for a second look")
+			}
+			for range 12 {
+				o := w.later(time.Second)
+				expectTold(t, o)
+				expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+				if o.Pending {
+					t.Error("asks for a second look, again and again")
+				}
+			}
+			// It is ending, and its other threads have ended before it.
+			creator.Scattered[isolation.Mount] = false
+			o := w.later(time.Second)
+			expectTold(t, o)
+			expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+			w.outside = nil
+			for range 2 {
+				o := w.later(time.Second)
+				expectTold(t, o)
+				expectLevels(t, o, app, clean)
+			}
+		})
+	}
+}
+
+func TestAThreadThatStaysInAContainerFromItsStartMakesItUnverified(t *testing.T) {
+	w := newWorld(t)
+	thread := w.daemon("monitor")
+	thread.Scattered[isolation.Mount] = true
+	thread.unshare(isolation.Mount)
+	app := w.pod("web").run("app")
+	app.first().enter(thread, isolation.Mount)
+	w.confirmed()
+	o := w.later(isolation.VisitedAfter)
+	expectTold(t, o, "Unverified mount web/app")
+	expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+	if m := o.Findings[0].Message; !strings.Contains(m, `a thread of process `) || !strings.Contains(m, `("monitor"), which is in no container, is in its mount namespace`) {
+		t.Errorf("message %q", m)
+	}
+	// Where it goes, it leaves a namespace in which nobody else is.
+	w.outside = nil
+	for range 2 {
+		o = w.later(time.Second)
+		expectTold(t, o)
+		expectLevels(t, o, app, clean)
+	}
+}
+
+func TestAThreadThatVisitsLaterChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	monitor := w.daemon("monitor")
+	monitor.Scattered[isolation.Mount] = true
+	app := w.pod("web").run("app")
+	w.confirmed()
+	monitor.enter(app.first(), isolation.Mount)
+	w.pod("db").run("db") // makes the processes outside be read
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, clean)
+}
+
+func TestProcessThatEntersTheNamespaceOfAThreadOutsideIsNotPassed(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	w.confirmed()
+	thread := w.daemon("monitor")
+	thread.Scattered[isolation.Mount] = true
+	thread.unshare(isolation.Mount)
+	app.first().fork().enter(thread, isolation.Mount)
+	o := w.confirmed()
+	expectTold(t, o)
+	expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+	o = w.later(isolation.VisitedAfter)
+	expectTold(t, o, "Unverified mount web/app")
+	if m := o.Findings[0].Message; !strings.Contains(m, `("monitor")`) {
+		t.Errorf("message %q", m)
+	}
+}
+
+func TestNamespaceOfAServiceIsTheNodesWhoeverVisitsIt(t *testing.T) {
+	w := newWorld(t)
+	visitor := w.daemon("monitor")
+	visitor.Scattered[isolation.Mount] = true
+	service := w.daemon("private-tmp")
+	service.unshare(isolation.Mount)
+	visitor.enter(service, isolation.Mount)
+	app := w.pod("web").run("app")
+	app.first().enter(service, isolation.Mount)
+	o := w.confirmed()
+	expectTold(t, o, "Drift mount web/app")
+	if m := o.Findings[0].Message; !strings.Contains(m, `is in the mount namespace of the node's process `) || !strings.Contains(m, `("private-tmp"); the spec promises mount Container`) {
+		t.Errorf("message %q", m)
 	}
 }
 

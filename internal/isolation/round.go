@@ -16,11 +16,6 @@ type round struct {
 	from int
 
 	unexplained bool
-	// doubted are namespaces that a process outside of containers holds, and in which a container's
-	// first process is that was just seen for the first time. While a container starts, what its
-	// runtime starts for a moment is outside, or seems to be: so whose they are is found anew by the
-	// next look.
-	doubted map[ownedNamespace]bool
 }
 
 // add adds a finding on the container that is being observed, or counts the process where the
@@ -67,7 +62,9 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 		} else if s.level == Unknown && c.Claim[a] != None {
 			s.level = min(c.Claim[a], a.ceiling())
 		}
-		oc.Levels[a] = Lowest(level, r.others(c, first, a, s))
+		others, reason := r.others(c, first, a, s)
+		oc.Levels[a] = Lowest(level, others)
+		base[a].reason = cmp.Or(base[a].reason, reason)
 		if c.Missed != "" && c.NotApplicable == "" {
 			oc.Levels[a] = Lowest(oc.Levels[a], Unknown)
 		}
@@ -123,7 +120,7 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 	started := r.before.started[c.ID]
 	started.owner = c.owner()
 	if started.process != first.whole() {
-		started.process, started.since = first.whole(), r.look.At
+		started.process, started.since, started.home = first.whole(), r.look.At, [NumAxes]NamespaceID{}
 	}
 	confirmed := r.look.At.Sub(started.since) >= ConfirmAfter
 	for _, a := range Axes {
@@ -132,13 +129,14 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 			r.after.escaped[containerAxis{c.ID, a}] = former
 		}
 		r.explain(now[a])
-		if !confirmed && c.doubtful(a, now[a].level) {
+		if c.doubtful(a, now[a].level) && (!confirmed || now[a].owner.tentative && !r.confirmed(c, a, first)) {
 			// runc's init looks like this for a moment: nothing is known yet, either way.
 			r.out.Pending = true
-			if now[a].owner.node && now[a].owner.right != byNode {
-				r.doubted[ownedNamespace{a, now[a].id}] = true
-			}
 			now[a] = seen{level: Unknown, reason: notConfirmed, id: now[a].id}
+		}
+		if now[a].visited {
+			r.out.Pending = r.out.Pending || !confirmed
+			now[a].reason = r.visited(c, a, &now[a])
 		}
 	}
 	if confirmed {
@@ -166,6 +164,19 @@ func (r *round) explain(s seen) {
 	}
 }
 
+// visited is why a level is Unknown that a visitor leaves open.
+func (r *round) visited(c *ContainerLook, a Axis, s *seen) string {
+	since, known := r.before.visited[containerAxis{c.ID, a}]
+	if !known {
+		since = r.look.At
+	}
+	r.after.visited[containerAxis{c.ID, a}] = since
+	if r.look.At.Sub(since) < VisitedAfter {
+		return notConfirmed
+	}
+	return s.reason
+}
+
 // startFindings compares a confirmed first process with the claim and with its own past.
 func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]seen, started *start) {
 	for _, a := range Axes {
@@ -177,6 +188,9 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 			}
 		}
 		began := started.levels[a]
+		if began.Known() && started.home[a] == (NamespaceID{}) {
+			started.home[a] = now[a].id
+		}
 		switch {
 		case level.Below(began):
 			r.add(escapeFinding(c, a, seen{level: began}, first, now[a]))
@@ -187,9 +201,9 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 }
 
 // others is the lowest level of the container's other processes, those left out of which it is
-// not confirmed that they are below where the container started; None if there are none.
-func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Level {
-	lowest := None
+// not confirmed that they are below where the container started; None if there are none. The reason
+// says why it cannot be told whose the namespace of one of them is.
+func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) (lowest Level, reason string) {
 	for i := range c.Processes {
 		p := &c.Processes[i]
 		if p == first {
@@ -197,6 +211,9 @@ func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Leve
 		}
 		s := r.owners.level(r.look, c, p, a)
 		r.explain(s)
+		if s.visited {
+			reason = r.visited(c, a, &s)
+		}
 		escaped := s.level.Below(base.level) || !base.level.Known() && s.level.Below(Pod)
 		drifted := !c.Sandbox && s.level.Below(c.Claim[a])
 		if !escaped && (!c.Sandbox || !s.level.Known()) {
@@ -216,7 +233,7 @@ func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) Leve
 			}
 		}
 	}
-	return lowest
+	return lowest, reason
 }
 
 // confirmed remembers a suspicion, and tells whether it is more than one look's: the same process

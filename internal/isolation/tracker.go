@@ -21,6 +21,10 @@ const (
 	// MissingAfter is how long a container that the API calls running may have no process before
 	// that is a finding. Its levels are Unknown from the first look on.
 	MissingAfter = 15 * time.Second
+	// VisitedAfter is how long a thread from outside of containers may leave open whose the namespace of
+	// a container's process is before that is a finding. Those of runc are there while it creates the
+	// container, which was seen to take 10 s on a busy node. The level is Unknown from the first look on.
+	VisitedAfter = time.Minute
 )
 
 // Tracker turns looks into observations. It remembers from look to look what one look alone
@@ -85,7 +89,7 @@ type ObservedPod struct {
 // Observe takes a look into account. The only error is [ErrUnexplained]: then nothing was taken
 // into account, and the look must be taken again with the processes outside.
 func (t *Tracker) Observe(look *Look) (Observation, error) {
-	r := &round{look: look, before: &t.memory, after: newMemory(), owners: ownershipOf(look, &t.memory), doubted: map[ownedNamespace]bool{}}
+	r := &round{look: look, before: &t.memory, after: newMemory(), owners: ownershipOf(look, &t.memory)}
 	pods := make(map[string]int)
 	for i := range look.Containers {
 		c := &look.Containers[i]
@@ -110,7 +114,7 @@ func (t *Tracker) Observe(look *Look) (Observation, error) {
 		r.out.Pods[i].Levels.admit()
 	}
 	SortFindings(r.out.Findings)
-	r.after.remember(look, r.owners, r.doubted)
+	r.after.remember(look, r.owners, &t.memory)
 	t.memory = r.after
 	return r.out, nil
 }
