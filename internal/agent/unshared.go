@@ -23,8 +23,8 @@ func unsharedOf(look *isolation.Look) (unshared [isolation.NumAxes]int) {
 	}
 	for i := range look.Outside {
 		p := &look.Outside[i]
-		if p.PPID == p.PID {
-			continue // a thread
+		if p.Strayed() {
+			continue
 		}
 		for _, a := range isolation.Axes {
 			ns := &p.Namespaces[a]

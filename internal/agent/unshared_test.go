@@ -24,6 +24,10 @@ func TestASweepCountsWhoIsInNamespacesThatAreNobodys(t *testing.T) {
 	} {
 		tree.Add(proctest.Process{PID: 300 + i, PPID: 1, Cgroup: "0::/system.slice/some.service", NS: ns})
 	}
+	// The thread of a daemon that went into a network namespace is no process there.
+	tree.Add(proctest.Process{PID: 320, PPID: 1, Cgroup: "0::/system.slice/some.service", NS: proctest.Node, Threads: []proctest.Process{
+		{PID: 321, NS: proctest.Node.With(proctest.Net, own+1)},
+	}})
 	w := watch(t, tree, pods{web()})
 	want := [isolation.NumAxes]int{isolation.Mount: 2, isolation.Network: 1}
 	w.look(0)

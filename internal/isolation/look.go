@@ -75,6 +75,9 @@ func (p *Process) key() procKey { return procKey{p.PID, p.TID, p.StartTime} }
 // whole identifies the process by whichever of its threads it was read.
 func (p *Process) whole() procKey { return procKey{pid: p.PID, start: p.StartTime} }
 
+// Strayed tells whether this is a thread that is elsewhere than its process: its parent is the process.
+func (p *Process) Strayed() bool { return p.PPID == p.PID }
+
 // id is the namespace the process is in; zero if it was not read.
 func (p *Process) id(a Axis) NamespaceID {
 	if ns := &p.Namespaces[a]; ns.Reason == "" {

@@ -60,7 +60,7 @@ func (w *aloneWatch) groups(look *isolation.Look) []aloneGroup {
 	together.Outside, together.Containers = nil, slices.Clone(look.Containers)
 	var apart []isolation.Process
 	for i := range look.Outside {
-		if p := &look.Outside[i]; isApart(p, look) {
+		if p := &look.Outside[i]; isApart(p, look) && !p.Strayed() {
 			now[aloneProcess{p.PID, p.StartTime, p.Namespaces}] = true
 			apart = append(apart, *p)
 		} else {

@@ -28,6 +28,10 @@ func TestKnowsProcessesThatAreUnshared(t *testing.T) {
 	add(201, blue.With(proctest.Mnt, 0xF2000003))
 	// A service with mounts of its own.
 	add(300, proctest.Node.With(proctest.Mnt, 0xF3000001))
+	// A daemon of which a thread is elsewhere for a while.
+	tree.Add(proctest.Process{PID: 400, PPID: 1, Cgroup: service, Comm: "dockerd", NS: proctest.Node, Threads: []proctest.Process{
+		{PID: 401, NS: proctest.Node.With(proctest.Net, 0xF4000001)},
+	}})
 
 	s, o := scanJSON(t, "--proc", tree.Root)
 	want(t, "exit code", o.code, 0)
