@@ -106,8 +106,8 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 	first := look.First()
 	follow, err := l.mountsOf(first, &c, node)
 	switch {
-	case errors.Is(err, procns.ErrGone):
-		return c // it ended: there is nothing to say of it
+	case errors.Is(err, procns.ErrGone), errors.Is(err, procns.ErrExited):
+		return c // it ended: there is nothing to say of it, and others of it are looked at next time
 	case err != nil:
 		c.Unread = "its mounts could not be read: " + err.Error()
 	}

@@ -86,6 +86,8 @@ type Looker struct {
 	// refused: a link of the process at hand was refused; refusedAll: of any process;
 	// refusedInside: of one in a container. readable: another process's link was read.
 	refused, refusedAll, refusedInside, readable bool
+	// exited: the process at hand has exited while its links were read.
+	exited bool
 }
 
 // NewLooker is a looker at the tree fs, which stays the caller's to close. Without a directory

@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,8 +95,29 @@ func numbersKept(t *testing.T, w *witness) int {
 	return len(closeLook(t, w).MountIDs)
 }
 
-// closeLook looks closely at the test's container.
-func closeLook(t *testing.T, w *witness) openings.Container {
+// What ends while it is looked at is no container of which something could not be read, also before it is reaped.
+func TestARealContainerThatEndsWhileItIsLookedAt(t *testing.T) {
+	first := helper(t, "sleep", own, cgroupOf(t, proctest.ID("a")))
+	w := realWitness(t)
+	w.Looker = NewLooker(w.fs, pods{granted()}, LookerOptions{Inspect: time.Second})
+	seen := closeLook(t, w, func() {
+		if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", first)); err != nil || strings.Contains(string(text), ") Z ") {
+				return
+			}
+		}
+		t.Fatal("it does not end")
+	})
+	if seen.Unread != "" || len(seen.Processes) != 0 {
+		t.Errorf("%+v", seen)
+	}
+}
+
+// closeLook looks closely at the test's container, after meanwhile was done.
+func closeLook(t *testing.T, w *witness, meanwhile ...func()) openings.Container {
 	t.Helper()
 	look, err := w.Look(w.now, false)
 	if err != nil {
@@ -106,6 +129,9 @@ func closeLook(t *testing.T, w *witness) openings.Container {
 	}
 	for i := range look.Containers {
 		if c := &look.Containers[i]; c.Name == "app" {
+			for _, do := range meanwhile {
+				do()
+			}
 			return w.container(c, node, indexOf(w.dir), look)
 		}
 	}

@@ -102,7 +102,14 @@ func (l *Looker) rest(p procns.Process, r *record, candidate bool) bool {
 		// A zombie, unless only its first thread has ended.
 		return stat.NumThreads > 1 && l.leaderless(p, r, candidate)
 	}
-	return candidate && l.links(p, &r.Process)
+	if !candidate || !l.links(p, &r.Process) {
+		return false
+	}
+	if l.exited {
+		// Between the one and the other.
+		return stat.NumThreads > 1 && l.leaderless(p, r, candidate)
+	}
+	return true
 }
 
 // leaderless reads a process whose first thread has ended through one that lives.
@@ -144,11 +151,12 @@ func (l *Looker) survivor(t procns.Process, r *record, candidate bool) bool {
 		}
 	}
 	r.TID = t.PID
-	return l.link(t, procns.PID, &r.Process) && l.links(t, &r.Process)
+	return l.link(t, procns.PID, &r.Process) && l.links(t, &r.Process) && !l.exited
 }
 
 // links reads the links other than pid. It says false if the process has ended meanwhile.
 func (l *Looker) links(p procns.Process, into *isolation.Process) bool {
+	l.exited = false
 	for kind := procns.PID + 1; kind < procns.NumKinds; kind++ {
 		if !l.link(p, kind, into) {
 			return false
@@ -165,6 +173,7 @@ func (l *Looker) links(p procns.Process, into *isolation.Process) bool {
 	case errors.Is(err, procns.ErrGone):
 		return false
 	default:
+		l.exited = l.exited || errors.Is(err, procns.ErrExited)
 		user.Reason = err.Error()
 	}
 	return true
@@ -181,6 +190,7 @@ func (l *Looker) link(p procns.Process, kind procns.Kind, into *isolation.Proces
 		return false
 	case errors.Is(err, procns.ErrExited):
 		// Its threads, if it has any left, are read instead.
+		l.exited = true
 		*ns = isolation.Namespace{Reason: err.Error()}
 	case errors.Is(err, procns.ErrUnsupported) && errors.Is(l.node.Sets[kind].Err, procns.ErrUnsupported):
 		// Without such namespaces in the kernel everybody shares what there is.
