@@ -123,7 +123,7 @@ var _ = Describe("bulkhead report", func() {
 		By("making a page of it, and YAML")
 		out, _, err = reported("--policy", "crowd", "-o", "html", "--limit", "7", "--kubeconfig", file)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(out).To(And(HavePrefix("<!doctype html>"), ContainSubstring("503 more pods are left out here")))
+		Expect(out).To(And(HavePrefix("<!doctype html>"), ContainSubstring("503 more pods, none worse than those above, are left out here")))
 		out, _, err = reported("userns", "-n", "crowd", "-o", "yaml", "--kubeconfig", file)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(out).To(And(ContainSubstring("kind: UserNamespaceReadiness\n"), ContainSubstring("\n  pods: 510\n"), ContainSubstring("reason: HostPID\n")))
