@@ -46,8 +46,8 @@ type holder struct {
 	right     right
 	// fresh is set if this look found it, and by no better right than being the earliest.
 	fresh bool
-	// outside names the process outside of containers that the node has it by; tentative is set until
-	// it has been so for [ConfirmAfter].
+	// outside names the process outside of containers that the node has it by; tentative is set if
+	// the looks before, from [ConfirmAfter] ago on, did not show that.
 	outside   string
 	tentative bool
 	// visitor names a process outside of containers that may have it, or visit it, instead of the container.

@@ -397,6 +397,92 @@ func TestProcessThatEntersTheNamespaceOfAThreadOutsideIsNotPassed(t *testing.T) 
 	}
 }
 
+// Who started beside a thread of the node is measured by that, wherever it goes from there.
+func TestFirstProcessThatStartedBesideAThreadOutsideIsBlamed(t *testing.T) {
+	begin := func() (w *world, intruder *container) {
+		w = newWorld(t)
+		thread := w.daemon("monitor")
+		thread.Scattered[isolation.Mount] = true
+		intruder = w.pod("intruder").run("app")
+		thread.enter(intruder.first(), isolation.Mount)
+		expectTold(t, w.confirmed())
+		return w, intruder
+	}
+	t.Run("in a younger container's namespace", func(t *testing.T) {
+		w, intruder := begin()
+		victim := w.pod("victim").run("app")
+		intruder.first().enter(victim.first(), isolation.Mount)
+		w.later(time.Second)
+		for range 2 {
+			o := w.later(time.Second)
+			expectTold(t, o, "Foreign mount intruder/app")
+			expectLevels(t, o, victim, clean)
+		}
+	})
+	t.Run("in the node's", func(t *testing.T) {
+		w, intruder := begin()
+		intruder.Claim = isolation.Vector{}
+		intruder.first().enter(w.init, isolation.Mount)
+		w.later(time.Second)
+		for range 2 {
+			expectTold(t, w.later(time.Second), "Escape mount intruder/app")
+		}
+	})
+}
+
+// A process whose threads come and go owns a namespace in one look and visits it in the next.
+func TestProcessOutsideThatVisitsInEveryOtherLookDoesNotHideAnybody(t *testing.T) {
+	for name, first := range map[string]bool{"its first process": true, "another process": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			accomplice := w.daemon("accomplice")
+			accomplice.unshare(isolation.Mount)
+			app := w.pod("web").run("app")
+			p := app.first()
+			if !first {
+				w.confirmed()
+				p = p.fork()
+			}
+			p.enter(accomplice, isolation.Mount)
+			began := w.now
+			for i := range 40 {
+				accomplice.Scattered[isolation.Mount] = i%2 == 1
+				o := w.later(2 * time.Second)
+				expectLevels(t, o, app, but(clean, isolation.Mount, isolation.Unknown))
+				if w.now.Sub(began) <= isolation.VisitedAfter {
+					expectTold(t, o)
+				} else if w.now.Sub(began) > isolation.VisitedAfter+2*time.Second {
+					expectTold(t, o, "Unverified mount web/app")
+				}
+			}
+		})
+	}
+}
+
+func TestVisitorDoesNotHideWhoCannotBeRead(t *testing.T) {
+	for name, first := range map[string]bool{"of its first process": true, "of another process": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			thread := w.daemon("monitor")
+			thread.Scattered[isolation.Mount] = true
+			thread.unshare(isolation.Mount)
+			app := w.pod("web").run("app")
+			p := app.first()
+			if !first {
+				w.confirmed()
+				p = p.fork()
+			}
+			p.enter(thread, isolation.Mount)
+			app.first().fork().hide("permission denied", isolation.Mount)
+			o := w.confirmed()
+			expectTold(t, o, "Unverified mount web/app")
+			if m := o.Findings[0].Message; !strings.Contains(m, "a process of it could not be read") {
+				t.Errorf("message %q", m)
+			}
+		})
+	}
+}
+
 func TestNamespaceOfAServiceIsTheNodesWhoeverVisitsIt(t *testing.T) {
 	w := newWorld(t)
 	visitor := w.daemon("monitor")

@@ -64,6 +64,9 @@ func (r *round) container(c *ContainerLook) ObservedContainer {
 		}
 		others, reason := r.others(c, first, a, s)
 		oc.Levels[a] = Lowest(level, others)
+		if base[a].reason == notConfirmed {
+			base[a].reason = cmp.Or(reason, notConfirmed)
+		}
 		base[a].reason = cmp.Or(base[a].reason, reason)
 		if c.Missed != "" && c.NotApplicable == "" {
 			oc.Levels[a] = Lowest(oc.Levels[a], Unknown)
@@ -132,7 +135,11 @@ func (r *round) start(c *ContainerLook, first *Process) [NumAxes]seen {
 		if c.doubtful(a, now[a].level) && (!confirmed || now[a].owner.tentative && !r.confirmed(c, a, first)) {
 			// runc's init looks like this for a moment: nothing is known yet, either way.
 			r.out.Pending = true
-			now[a] = seen{level: Unknown, reason: notConfirmed, id: now[a].id}
+			reason := notConfirmed
+			if now[a].owner.tentative {
+				reason = r.visited(c, a, &now[a])
+			}
+			now[a] = seen{level: Unknown, reason: reason, id: now[a].id}
 		}
 		if now[a].visited {
 			r.out.Pending = r.out.Pending || !confirmed
@@ -154,8 +161,13 @@ func (c *ContainerLook) doubtful(a Axis, level Level) bool {
 		level == Host && c.Claim[a] == None && a != Time && !c.Sandbox
 }
 
-// notConfirmed is why a level is Unknown for the moment; it is no finding.
-const notConfirmed = "seen once, not confirmed yet"
+// Reasons why a level is Unknown.
+const (
+	// notConfirmed is one for the moment; it is no finding.
+	notConfirmed = "seen once, not confirmed yet"
+	// unread is that of a container of which another process than the first was not read.
+	unread = "a process of it could not be read"
+)
 
 // explain notes whether a namespace needs the processes outside of containers to be explained.
 func (r *round) explain(s seen) {
@@ -164,7 +176,8 @@ func (r *round) explain(s seen) {
 	}
 }
 
-// visited is why a level is Unknown that a visitor leaves open.
+// visited is why a level is Unknown that a visitor leaves open, or a process outside of containers of which
+// it is not known yet that it is more than that: one can seem to be the other from look to look.
 func (r *round) visited(c *ContainerLook, a Axis, s *seen) string {
 	since, known := r.before.visited[containerAxis{c.ID, a}]
 	if !known {
@@ -173,6 +186,9 @@ func (r *round) visited(c *ContainerLook, a Axis, s *seen) string {
 	r.after.visited[containerAxis{c.ID, a}] = since
 	if r.look.At.Sub(since) < VisitedAfter {
 		return notConfirmed
+	}
+	if s.owner.tentative {
+		return s.owner.outside + ", which is in no container, is in its " + a.String() + " namespace, and was not in every look: whose it is cannot be told"
 	}
 	return s.reason
 }
@@ -183,12 +199,13 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 		level := now[a].level
 		if !started.levels[a].Known() {
 			started.levels[a] = level
-			if r.before.escaped[containerAxis{c.ID, a}] == first.whole() {
+			left := started.home[a] != (NamespaceID{}) && started.home[a] != now[a].id
+			if level.Known() && left || r.before.escaped[containerAxis{c.ID, a}] == first.whole() {
 				started.levels[a] = Lowest(c.Claim[a], a.ceiling())
 			}
 		}
 		began := started.levels[a]
-		if began.Known() && started.home[a] == (NamespaceID{}) {
+		if (began.Known() || now[a].visited) && started.home[a] == (NamespaceID{}) {
 			started.home[a] = now[a].id
 		}
 		switch {
@@ -202,7 +219,8 @@ func (r *round) startFindings(c *ContainerLook, first *Process, now *[NumAxes]se
 
 // others is the lowest level of the container's other processes, those left out of which it is
 // not confirmed that they are below where the container started; None if there are none. The reason
-// says why it cannot be told whose the namespace of one of them is.
+// says why the level of one of them is Unknown: that it was not read, rather than that it cannot be told
+// whose its namespace is.
 func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) (lowest Level, reason string) {
 	for i := range c.Processes {
 		p := &c.Processes[i]
@@ -211,8 +229,13 @@ func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) (low
 		}
 		s := r.owners.level(r.look, c, p, a)
 		r.explain(s)
-		if s.visited {
-			reason = r.visited(c, a, &s)
+		switch {
+		case s.visited || s.owner.tentative && s.level.Below(Pod):
+			if why := r.visited(c, a, &s); reason == "" || reason == notConfirmed {
+				reason = why
+			}
+		case s.level == Unknown:
+			reason = unread
 		}
 		escaped := s.level.Below(base.level) || !base.level.Known() && s.level.Below(Pod)
 		drifted := !c.Sandbox && s.level.Below(c.Claim[a])
@@ -224,6 +247,10 @@ func (r *round) others(c *ContainerLook, first *Process, a Axis, base seen) (low
 		case !escaped && !drifted:
 		case !r.confirmed(c, a, p):
 			r.out.Pending = true
+			if s.owner.tentative {
+				// Who holds the namespace may have been a visitor in the look before.
+				lowest = Lowest(lowest, Unknown)
+			}
 		case !escaped:
 			r.add(startFinding(c, a, p, s))
 		default:
@@ -266,8 +293,8 @@ func (r *round) unverified(c *ContainerLook, oc *ObservedContainer, base [NumAxe
 		if reason == notConfirmed {
 			continue
 		}
-		if reason == "" {
-			reason = cmp.Or(c.Missed, "a process of it could not be read")
+		if reason == "" || reason == unread {
+			reason = cmp.Or(c.Missed, unread)
 		}
 		if len(reasons[reason]) == 0 {
 			order = append(order, reason)
