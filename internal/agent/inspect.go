@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -104,10 +105,15 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 		c.Grant = listed.container.Grant
 	}
 	first := look.First()
-	follow, err := l.mountsOf(first, &c, node)
+	var follow bool
+	err := l.patiently(first, func(p procns.Process) (err error) {
+		c.MountIDs, c.Mounts, c.Chroot = nil, nil, ""
+		follow, err = mountsOf(p, &c, node)
+		return err
+	})
 	switch {
-	case errors.Is(err, procns.ErrGone), errors.Is(err, procns.ErrExited):
-		return c // it ended: there is nothing to say of it, and others of it are looked at next time
+	case hasEnded(err):
+		return c // there is nothing to say of it, and others of it are looked at next time
 	case err != nil:
 		c.Unread = "its mounts could not be read: " + err.Error()
 	}
@@ -115,14 +121,20 @@ func (l *Looker) container(look *isolation.ContainerLook, node *openings.Node, x
 		c.UserIDs = l.userIDs(first)
 	}
 	read := func(p *isolation.Process) (known bool) {
-		seen := openings.Process{
-			PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: look.Has(p.PPID),
-			Outside: outside(p, all), Nested: nested(p, first, all),
-		}
-		// What is in a mount namespace that the container made for itself is not followed: whoever made
-		// it can mount what answers never.
-		err := l.closely(p, &seen, follow && p.Namespaces[isolation.Mount] == first.Namespaces[isolation.Mount], end)
-		if errors.Is(err, procns.ErrGone) || errors.Is(err, procns.ErrExited) {
+		var seen openings.Process
+		err := l.patiently(p, func(open procns.Process) error {
+			seen = openings.Process{
+				PID: p.PID, StartTime: p.StartTime, Command: p.Command, Child: look.Has(p.PPID),
+				Outside: outside(p, all), Nested: nested(p, first, all),
+			}
+			if open.PID != p.PID {
+				seen.TID = open.PID
+			}
+			// What is in a mount namespace that the container made for itself is not followed: whoever made
+			// it can mount what answers never.
+			return l.closely(open, &seen, follow && p.Namespaces[isolation.Mount] == first.Namespaces[isolation.Mount], end)
+		})
+		if hasEnded(err) {
 			return false
 		}
 		if err != nil {
@@ -160,15 +172,10 @@ func nested(p, first *isolation.Process, look *isolation.Look) bool {
 	return ns.Reason == "" && ns != first.Namespaces[isolation.User] && !isNodes(&look.Node[isolation.User], ns.ID) && !p.MapsNodeRoot
 }
 
-// mountsOf reads the mounts of a container's first process. follow tells whether links to what is on them
+// mountsOf reads the mounts of a container by its first process. follow tells whether links to what is on them
 // can be followed: on a file system of another machine that can wait for that machine, for ever if it is
 // silent.
-func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node *openings.Node) (follow bool, err error) {
-	p, err := l.again(first)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = p.Close() }() // nothing was written
+func mountsOf(p procns.Process, c *openings.Container, node *openings.Node) (follow bool, err error) {
 	follow = true
 	tooMany, volumes := false, c.Grant.Points()
 	err = p.Mounts(func(m procns.Mount) bool {
@@ -207,20 +214,14 @@ func (l *Looker) mountsOf(first *isolation.Process, c *openings.Container, node 
 
 // userIDs are the node's user IDs that a process's user namespace has. None if they cannot be read: then
 // its level on that axis is Unknown, and told.
-func (l *Looker) userIDs(first *isolation.Process) []openings.Range {
-	p, err := l.again(first)
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = p.Close() }() // nothing was written
-	ids, err := p.UIDMap()
-	if err != nil {
-		return nil
-	}
-	ranges := make([]openings.Range, len(ids))
-	for i, r := range ids {
-		ranges[i] = openings.Range{First: r.Outside, Count: r.Count}
-	}
+func (l *Looker) userIDs(first *isolation.Process) (ranges []openings.Range) {
+	_ = l.patiently(first, func(p procns.Process) error {
+		ids, err := p.UIDMap()
+		for _, r := range ids {
+			ranges = append(ranges, openings.Range{First: r.Outside, Count: r.Count})
+		}
+		return err
+	})
 	return ranges
 }
 
@@ -234,38 +235,76 @@ func isRemote(fsType string) bool {
 	return false
 }
 
-// again opens a process that was seen before; [procns.ErrGone] if another one has its number.
-func (l *Looker) again(seen *isolation.Process) (procns.Process, error) {
-	p, err := l.fs.Process(seen.PID)
-	if err != nil {
-		return p, err
-	}
-	stat, err := p.Stat()
-	if err == nil && stat.StartTime != seen.StartTime {
-		err = procns.ErrGone
-	}
-	if err == nil && seen.TID != 0 {
-		// Its first thread has ended and shows nothing any more.
-		var thread procns.Process
-		if thread, err = p.Thread(seen.TID); err == nil {
-			_ = p.Close() // nothing was written
-			return thread, nil
-		}
-	}
-	if err != nil {
-		_ = p.Close() // nothing was written
-		return procns.Process{}, err
-	}
-	return p, nil
+// hasEnded tells whether a process or thread could not be read because it has ended.
+func hasEnded(err error) bool {
+	return errors.Is(err, procns.ErrGone) || errors.Is(err, procns.ErrExited)
 }
 
-// closely reads privileges and handles of a process; what was read before an error counts.
-func (l *Looker) closely(seen *isolation.Process, read *openings.Process, follow bool, end time.Duration) error {
-	p, err := l.again(seen)
+// patiently opens a process that was seen before and reads it, by a thread that goes on if its first has ended:
+// a process that goes on was not read because one of its threads was. The errors are [procns.ErrGone] if it has
+// ended, or another one has its number, and what reading it gave.
+func (l *Looker) patiently(seen *isolation.Process, read func(procns.Process) error) error {
+	p, err := l.fs.Process(seen.PID)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.Close() }() // nothing was written
+	if seen.Strayed() {
+		return stray(p, seen, read)
+	}
+	stat, err := p.Stat()
+	if err != nil {
+		return err
+	}
+	if stat.StartTime != seen.StartTime {
+		return procns.ErrGone
+	}
+	if !stat.Exited() {
+		if err := read(p); !hasEnded(err) {
+			return err
+		}
+	}
+	// Its first thread has ended and shows nothing any more.
+	elsewhere := false
+	ended := survivors(p, func(t procns.Process) survivor {
+		ns, failed := t.Namespace(procns.Mnt)
+		if failed == nil && (isolation.NamespaceID{Dev: ns.Dev, Inode: ns.Ino}) != seen.Namespaces[isolation.Mount].ID {
+			elsewhere = true // and is looked at by itself
+			return unwanted
+		}
+		if err = failed; err == nil {
+			err = read(t)
+		}
+		if hasEnded(err) {
+			return lost
+		}
+		return taken
+	})
+	if hasEnded(ended) && elsewhere {
+		return errRestless
+	}
+	return cmp.Or(ended, err)
+}
+
+// stray reads a thread that was elsewhere than its process.
+func stray(p procns.Process, seen *isolation.Process, read func(procns.Process) error) error {
+	t, err := p.Thread(seen.TID)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.Close() }() // nothing was written
+	stat, err := t.Stat()
+	if err != nil {
+		return err
+	}
+	if stat.StartTime != seen.StartTime {
+		return procns.ErrGone
+	}
+	return read(t)
+}
+
+// closely reads privileges and handles of a process; what was read before an error counts.
+func (l *Looker) closely(p procns.Process, read *openings.Process, follow bool, end time.Duration) error {
 	status, err := p.Status()
 	if err != nil {
 		return err

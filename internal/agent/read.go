@@ -44,8 +44,9 @@ func (l *Looker) gather(pid int, outside bool) (nobodys bool) {
 	if !l.rest(p, &r, candidate) {
 		return home && r.by.nobody()
 	}
-	if outside && !l.contained(&r) && r.threads > 1 && !l.scatter(p, &r) {
-		return home
+	// In a pod's cgroup and in no container's are processes of the runtime.
+	if (outside || r.by.PodUID != "") && r.by.Container == "" && !l.elsewhere(&r.Process) && r.threads > 1 && !l.scatter(p, &r) {
+		return home && r.by.nobody()
 	}
 	if r.by.nobody() && l.onlyNodes(&r.Process) && !l.sharing[r.PPID] && !l.leftPIDs[pid] && !l.leftPIDs[r.PPID] {
 		return home // it owns nothing that is not the node's anyway, and there can be very many
@@ -114,44 +115,31 @@ func (l *Looker) rest(p procns.Process, r *record, candidate bool) bool {
 
 // leaderless reads a process whose first thread has ended through one that lives.
 func (l *Looker) leaderless(p procns.Process, r *record, candidate bool) bool {
-	tids, err := p.Threads()
-	if err != nil {
-		return false
+	err := survivors(p, func(t procns.Process) survivor { return l.survivor(t, r, candidate) })
+	if errors.Is(err, errRestless) && !r.by.nobody() {
+		r.TID, r.Namespaces = 0, [isolation.NumAxes]isolation.Namespace{}
+		r.unknown(err)
+		return true
 	}
-	for _, tid := range tids {
-		if tid == r.PID {
-			continue
-		}
-		t, err := p.Thread(tid)
-		if err != nil {
-			continue
-		}
-		read := l.survivor(t, r, candidate)
-		_ = t.Close() // nothing was written
-		if read {
-			return true
-		}
-	}
-	return false
+	return err == nil
 }
 
 // survivor reads one thread of a process whose first has ended.
-func (l *Looker) survivor(t procns.Process, r *record, candidate bool) bool {
-	stat, err := t.Stat()
-	if err != nil || stat.Exited() {
-		return false
-	}
+func (l *Looker) survivor(t procns.Process, r *record, candidate bool) survivor {
 	if r.by.nobody() {
 		// On v1 the process seems to be in the root: the thread tells where it is.
 		if cgroups, err := t.Cgroups(); err == nil {
 			r.by = l.attributor.of(cgroups)
 		}
 		if r.by.nobody() && !candidate {
-			return false
+			return unwanted
 		}
 	}
 	r.TID = t.PID
-	return l.link(t, procns.PID, &r.Process) && l.links(t, &r.Process) && !l.exited
+	if !l.link(t, procns.PID, &r.Process) || !l.links(t, &r.Process) || l.exited {
+		return lost
+	}
+	return taken
 }
 
 // links reads the links other than pid. It says false if the process has ended meanwhile.

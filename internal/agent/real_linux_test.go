@@ -44,10 +44,15 @@ func TestMain(m *testing.M) {
 		report()
 	case "visitor":
 		visitor()
+	case "leaderless":
+		leaderless()
+	case "restless":
+		restless()
 	case "thread":
 		// One thread goes elsewhere and stays there.
 		go func() {
 			runtime.LockOSThread()
+			time.Sleep(20 * time.Millisecond) // the kernel's clock for this, /proc/PID/stat's, ticks every 10
 			if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
@@ -68,10 +73,14 @@ const own = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLON
 // ends it with the test.
 func helper(t *testing.T, what string, flags uintptr, cgroup string) int {
 	t.Helper()
+	return started(t, helperCommand(what, flags), cgroup)
+}
+
+func helperCommand(what string, flags uintptr) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
 	cmd.Env = []string{helperEnv + "=" + what}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
-	return started(t, cmd, cgroup)
+	return cmd
 }
 
 // shellIn starts a shell that is in the cgroup before it does what the script says: that it does when proceed is called, which

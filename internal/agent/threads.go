@@ -4,6 +4,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 	"github.com/bulkhead-dev/bulkhead/internal/procns"
@@ -138,7 +139,10 @@ func (l *Looker) scatter(p procns.Process, process *record) bool {
 			for _, kind := range threadKinds {
 				process.Scattered[kind] = process.Scattered[kind] || r.Namespaces[kind] != process.Namespaces[kind]
 			}
-			strayed = append(strayed, r.Process)
+			// One for each place will do.
+			if !slices.ContainsFunc(strayed, func(known isolation.Process) bool { return known.Namespaces == r.Namespaces }) {
+				strayed = append(strayed, r.Process)
+			}
 		}
 		_ = t.Close() // nothing was written
 	}
@@ -151,6 +155,66 @@ func (l *Looker) scatter(p procns.Process, process *record) bool {
 		l.visitors = append(l.visitors, *thread)
 	}
 	return true
+}
+
+// survivor is what becomes of a thread.
+type survivor uint8
+
+const (
+	taken    survivor = iota // no other is needed
+	unwanted                 // it lives, and another one may be wanted
+	lost                     // it has ended meanwhile
+)
+
+// errRestless: a process goes on by threads of which none lasts as long as it takes to read one.
+var errRestless = errors.New("its threads end, or go elsewhere, faster than they can be read")
+
+// survivors shows the threads of a process whose first thread has ended, until one is taken. The errors
+// are [procns.ErrGone] if none is left, and errRestless if the process makes new ones all the time: those of
+// a process that is ending only become fewer.
+func survivors(p procns.Process, read func(t procns.Process) survivor) error {
+	known := make(map[int]bool)
+	for range 4 {
+		tids, err := p.Threads()
+		if err != nil {
+			return err
+		}
+		fresh, all := false, true
+		for _, tid := range tids {
+			if tid == p.PID {
+				continue
+			}
+			fresh = fresh || !known[tid]
+			known[tid] = true
+			switch survivorOf(p, tid, read) {
+			case taken:
+				return nil
+			case lost:
+				all = false
+			}
+		}
+		if all || !fresh {
+			return procns.ErrGone
+		}
+	}
+	return errRestless
+}
+
+// survivorOf shows one thread.
+func survivorOf(p procns.Process, tid int, read func(t procns.Process) survivor) survivor {
+	t, err := p.Thread(tid)
+	if err != nil {
+		return lost
+	}
+	defer func() { _ = t.Close() }() // nothing was written
+	stat, err := t.Stat()
+	switch {
+	case err != nil:
+		return lost
+	case stat.Exited():
+		return unwanted
+	}
+	return read(t)
 }
 
 // sharedByAll stands for the namespaces of a kind that the kernel does not have.

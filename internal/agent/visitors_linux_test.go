@@ -83,8 +83,8 @@ func begotten() string {
 	return strconv.Itoa(child.Process.Pid)
 }
 
-// visits starts a visitor. tell tells it what to do and gives its answer; end ends it.
-func visits(t *testing.T) (tell func(what string) string, end func()) {
+// visits starts a visitor, in that cgroup if there is one. tell tells it what to do and gives its answer; end ends it.
+func visits(t *testing.T, cgroup string) (tell func(what string) string, end func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
 	cmd.Env = []string{helperEnv + "=visitor"}
@@ -102,6 +102,9 @@ func visits(t *testing.T) (tell func(what string) string, end func()) {
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
 		t.Fatal("the visitor did not start")
+	}
+	if cgroup != "" {
+		move(t, cmd.Process.Pid, cgroup)
 	}
 	return func(what string) string {
 		t.Helper()
@@ -127,11 +130,22 @@ func mountOfWeb(t *testing.T, o isolation.Observation) isolation.Level {
 // While runc creates a container a thread of it is in the container's mount namespace, and Go takes the first one for it as
 // well as any: then the process seems to be there. It began before the container did, and is not its owner for that.
 func TestARealThreadThatVisitsWhileAContainerStarts(t *testing.T) {
-	for _, which := range []string{joinFirst, joinAnother} {
-		t.Run(which, func(t *testing.T) {
-			tell, end := visits(t)
-			first := helper(t, "sleep", own, cgroupOf(t, proctest.ID("a")))
-			same(t, tell(which+" "+strconv.Itoa(first)), strconv.Itoa(first))
+	for _, c := range []struct{ name, which, cgroup string }{
+		{"by its first thread", joinFirst, ""},
+		{"by another thread", joinAnother, ""},
+		// CRI-O starts conmon there, which starts runc.
+		{"by its first thread, from the pod's cgroup", joinFirst, "crio-conmon-" + proctest.ID("a")},
+		{"by another thread, from the pod's cgroup", joinAnother, "crio-conmon-" + proctest.ID("a")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cgroup := cgroupOf(t, proctest.ID("a"))
+			from := c.cgroup
+			if from != "" {
+				from = cgroupOf(t, from)
+			}
+			tell, end := visits(t, from)
+			first := helper(t, "sleep", own, cgroup)
+			same(t, tell(c.which+" "+strconv.Itoa(first)), strconv.Itoa(first))
 			w := realWitness(t)
 			for range 4 {
 				o := w.look(2 * time.Second)
@@ -151,7 +165,7 @@ func TestARealThreadThatVisitsWhileAContainerStarts(t *testing.T) {
 }
 
 func TestARealThreadThatVisitsLater(t *testing.T) {
-	tell, _ := visits(t)
+	tell, _ := visits(t, "")
 	first := helper(t, "sleep", own, cgroupOf(t, proctest.ID("a")))
 	w := realWitness(t)
 	w.settled()
@@ -166,7 +180,7 @@ func TestARealThreadThatVisitsLater(t *testing.T) {
 // A namespace that a thread of the node made for itself is not the container's that was put into it.
 func TestARealContainerInTheNamespaceOfAThread(t *testing.T) {
 	cgroup := cgroupOf(t, proctest.ID("a"))
-	tell, _ := visits(t)
+	tell, _ := visits(t, "")
 	answer := tell(makeFirst)
 	pid, err := strconv.Atoi(answer)
 	if err != nil {

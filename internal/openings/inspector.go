@@ -178,7 +178,7 @@ func (c *Container) tell(own []isolation.Finding, o *opening) []isolation.Findin
 		f.Axis, f.Observed = o.axis.String(), isolation.Foreign
 	}
 	f.Evidence = &isolation.Evidence{
-		PID: o.by.PID, StartTime: o.by.StartTime, Command: isolation.Sanitize(o.by.Command, 64), Processes: 1, Check: o.check,
+		PID: o.by.PID, TID: o.by.TID, StartTime: o.by.StartTime, Command: isolation.Sanitize(o.by.Command, 64), Processes: 1, Check: o.check,
 	}
 	return append(own, f)
 }

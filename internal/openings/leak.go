@@ -61,7 +61,7 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 			out = append(out, opening{
 				// Another number for the same is the same.
 				kind: v1alpha1.Leak, place: strconv.Itoa(h.MountID), text: text, by: p, anybody: p.Child,
-				check: checkOf(p.PID, h.What),
+				check: checkOf(p, h.What),
 			})
 		}
 	}
@@ -71,10 +71,9 @@ func (n *Node) leaks(c *Container, owners map[int]isolation.PodRef) []opening {
 // Standard tells whether it is one of the open files that whoever starts a container chooses.
 func Standard(what string) bool { return what == "fd/0" || what == "fd/1" || what == "fd/2" }
 
-func checkOf(pid int, what string) string {
-	at := "/proc/" + strconv.Itoa(pid) + "/"
+func checkOf(p *Process, what string) string {
 	if what == "cwd" || what == "root" {
-		return "readlink " + at + what
+		return "readlink " + p.file(what)
 	}
-	return "grep mnt_id " + at + "fdinfo/" + what[len("fd/"):]
+	return "grep mnt_id " + p.file("fdinfo/"+what[len("fd/"):])
 }

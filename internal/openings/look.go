@@ -3,6 +3,7 @@
 package openings
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
@@ -48,7 +49,9 @@ type Container struct {
 
 // Process is what was read of a process.
 type Process struct {
-	PID       int
+	PID int
+	// TID is the thread that was read, if that is not the process's first.
+	TID       int
 	StartTime uint64
 	// Command is the process's comm: chosen by the process, to be sanitised before it is shown.
 	Command string
@@ -65,6 +68,15 @@ type Process struct {
 	Outside bool
 	// Handles are its working directory, its root and what it has open, one for each mount.
 	Handles []Handle
+}
+
+// file is the path of what the kernel shows of the process.
+func (p *Process) file(name string) string {
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	if p.TID != 0 {
+		dir += "/task/" + strconv.Itoa(p.TID)
+	}
+	return dir + "/" + name
 }
 
 // Handle is a place that a process has open.

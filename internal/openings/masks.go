@@ -5,7 +5,6 @@ package openings
 import (
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
@@ -129,6 +128,6 @@ func (c *Container) ofProc(text string) opening {
 	first := &c.Processes[0]
 	return opening{
 		kind: v1alpha1.Portal, portal: "procMount", place: "/proc", text: text, by: first,
-		check: "grep ' /proc' /proc/" + strconv.Itoa(first.PID) + "/mountinfo",
+		check: "grep ' /proc' " + first.file("mountinfo"),
 	}
 }

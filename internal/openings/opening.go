@@ -41,7 +41,7 @@ const (
 func (c *Container) ofMount(portal string, m *Mount, text string) opening {
 	return opening{
 		kind: v1alpha1.Portal, portal: portal, place: m.Point, text: text, by: &c.Processes[0],
-		check: fmt.Sprintf("grep '^%d ' /proc/%d/mountinfo", m.ID, c.Processes[0].PID),
+		check: fmt.Sprintf("grep '^%d ' %s", m.ID, c.Processes[0].file("mountinfo")),
 	}
 }
 

@@ -3,8 +3,6 @@
 package openings
 
 import (
-	"strconv"
-
 	"github.com/bulkhead-dev/bulkhead/api/v1alpha1"
 )
 
@@ -25,7 +23,7 @@ func (c *Container) privileges() []opening {
 		told[portal+text] = true
 		out = append(out, opening{
 			kind: v1alpha1.Portal, portal: portal, text: text, by: p, capabilities: excess,
-			check: "grep " + lines + " /proc/" + strconv.Itoa(p.PID) + "/status",
+			check: "grep " + lines + " " + p.file("status"),
 		})
 	}
 	for i := range c.Processes {

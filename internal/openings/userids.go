@@ -3,7 +3,6 @@
 package openings
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -43,6 +42,6 @@ func (c *Container) sharedIDs(others map[string]*inspected) []opening {
 	return []opening{{
 		kind: v1alpha1.Foreign, axis: isolation.User, place: strings.Join(pods, " "), by: first,
 		text:  "its user namespace has user IDs of the node that " + strings.Join(pods[:min(len(pods), maxTold)], ", ") + " has as well",
-		check: fmt.Sprintf("cat /proc/%d/uid_map", first.PID),
+		check: "cat " + first.file("uid_map"),
 	}}
 }
