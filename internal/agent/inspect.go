@@ -25,6 +25,8 @@ const (
 	maxMountIDs = 30_000
 	// maxInspected is how many processes of a container are read.
 	maxInspected = 512
+	// maxTries is by how many threads of a process it is tried, if its first has ended.
+	maxTries = 8
 	// maxOpenFiles is how many open files of a process are read.
 	maxOpenFiles = 1024
 	// forContainer is how much of a processor's time one container may take, forLook all that are due: the
@@ -265,12 +267,16 @@ func (l *Looker) patiently(seen *isolation.Process, read func(procns.Process) er
 		}
 	}
 	// Its first thread has ended and shows nothing any more.
-	elsewhere := false
+	elsewhere, tries := false, 0
 	ended := survivors(p, func(t procns.Process) survivor {
 		ns, failed := t.Namespace(procns.Mnt)
 		if failed == nil && (isolation.NamespaceID{Dev: ns.Dev, Inode: ns.Ino}) != seen.Namespaces[isolation.Mount].ID {
 			elsewhere = true // and is looked at by itself
 			return unwanted
+		}
+		if tries++; tries > maxTries {
+			err = errRestless
+			return taken
 		}
 		if err = failed; err == nil {
 			err = read(t)

@@ -32,7 +32,7 @@ func leaderless() {
 	_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // the thread's, not exit_group
 }
 
-// restless starts threads of which each starts the next one and ends.
+// restless is leaderless, and has threads of which each starts the next one and ends.
 func restless() {
 	var next func()
 	next = func() {
@@ -41,7 +41,7 @@ func restless() {
 		go next()
 	}
 	go next()
-	fmt.Println("ready")
+	leaderless()
 }
 
 // opened opens a helper.
@@ -100,6 +100,33 @@ func TestARealContainerWhoseFirstThreadEndsWhileItIsLookedAt(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+}
+
+// Who has threads that end while they are read is not read for ever, nor taken to have ended.
+func TestARealProcessWhoseThreadsEndWhileTheyAreRead(t *testing.T) {
+	pid, end := obedient(t, "restless", cgroupOf(t, proctest.ID("a")))
+	end()
+	w := realWitness(t)
+	look, err := w.Look(w.now, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range look.Containers {
+		first := look.Containers[i].First()
+		if first == nil || first.PID != pid {
+			continue
+		}
+		tries := 0
+		if err := w.patiently(first, func(procns.Process) error {
+			time.Sleep(5 * time.Millisecond)
+			tries++
+			return procns.ErrExited
+		}); !errors.Is(err, errRestless) || tries > maxTries {
+			t.Errorf("%v after %d", err, tries)
+		}
+		return
+	}
+	t.Error("it was not seen")
 }
 
 // A thread that is elsewhere than its process may have started after it.
