@@ -12,6 +12,8 @@ PRODUCT := ./api/... ./config/... ./controllers/... ./internal/...
 LONG    := ./test/integration/agent ./test/integration/controllers
 SHORT   := $(filter-out $(LONG),$(wildcard ./test/integration/*))
 GINKGO  := go run github.com/onsi/ginkgo/v2/ginkgo --procs 4 --keep-going --no-color
+# Tests that run the manager build it. To compile all of it anew, by its profile, can take longer than a test may.
+WARM    := go build -o /dev/null .
 # How long fuzzing and benchmarks run per target.
 FUZZTIME ?= 30s
 
@@ -62,6 +64,7 @@ test: $(CLUSTER) ## Unit and integration tests, with a real API server and etcd.
 	@assets=$$($(CLUSTER) assets) && \
 	export KUBEBUILDER_ASSETS="$$assets" && \
 	go test -race $(PRODUCT) ./test/bench/... ./test/rights && \
+	$(WARM) && \
 	go test -race -p 4 $(SHORT) && \
 	$(GINKGO) --race $(LONG)
 	go -C test/prometheus test ./...
@@ -84,6 +87,7 @@ SKEW ?= 1.34 1.37
 
 .PHONY: test-skew
 test-skew: $(CLUSTER) ## Integration tests and conformance, with every API server in SKEW.
+	$(WARM)
 	@for kubernetes in $(SKEW); do \
 		assets=$$($(CLUSTER) assets --kubernetes $$kubernetes) || exit; \
 		echo "=== Kubernetes $$kubernetes: integration tests"; \
