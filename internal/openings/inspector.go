@@ -10,8 +10,13 @@ import (
 	"github.com/bulkhead-dev/bulkhead/internal/isolation"
 )
 
-// Every so often a container is looked at again.
-const Every = time.Minute
+const (
+	// Every so often a container is looked at again.
+	Every = time.Minute
+	// StartedAfter is how long a container may have been created and not started: on a node that starts
+	// hundreds at once that was seen to take 10 s.
+	StartedAfter = time.Minute
+)
 
 // Inspector turns inspections into findings. It remembers what a second one must confirm: a runtime's
 // own process is in the container's cgroup before it has set up what the container will see, and every
@@ -139,7 +144,11 @@ func (s *Inspector) take(i *Inspection, c *Container, before *inspected, owners 
 			}
 		}
 		now.since[key] = since
-		if i.At.Sub(since) < s.Confirm {
+		confirm := s.Confirm
+		if o.slow {
+			confirm = max(confirm, StartedAfter)
+		}
+		if i.At.Sub(since) < confirm {
 			now.pending = true
 			continue
 		}

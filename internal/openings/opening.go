@@ -26,6 +26,8 @@ type opening struct {
 	// brought in by the runtime, whose own processes have such things open for a moment.
 	by      *Process
 	anybody bool
+	// slow is set if a runtime has it open until the container is started, and not only for a moment.
+	slow bool
 	// check is a command that shows it on the node. It is made of numbers and names of files of /proc
 	// only: a person pastes it into a shell.
 	check string

@@ -711,6 +711,30 @@ func TestCapabilitiesInAUserNamespaceOfItsOwnAreNoExcess(t *testing.T) {
 	expect(t, found(t, container(first(func(p *openings.Process) { p.Capabilities, p.Nested = openings.AllCapabilities, true }))))
 }
 
+// runc's init has a fifo of the node open until it is told to start what it is for.
+func TestContainerThatIsCreatedAndNotStartedLeaksNothing(t *testing.T) {
+	for _, c := range []struct {
+		handle openings.Handle
+		after  time.Duration
+	}{
+		{openings.Handle{What: "fd/7", MountID: 1, Path: "/run/runc/exec.fifo"}, openings.StartedAfter},
+		{openings.Handle{What: "fd/7", MountID: 1, Path: "/run/runc", Directory: true}, confirm},
+	} {
+		s := openings.Inspector{Confirm: confirm}
+		created := container(first(func(p *openings.Process) { p.Handles = append(p.Handles, c.handle) }))
+		at := time.Unix(1_800_000_000, 0)
+		for passed := time.Duration(0); passed <= openings.StartedAfter+confirm; passed += confirm {
+			s.Inspect(&openings.Inspection{At: at.Add(passed), Node: node(), Containers: []openings.Container{created}, Pods: map[string]isolation.PodRef{ownID: created.Pod}})
+			if told := len(s.Findings()) > 0; told != (passed >= c.after) {
+				t.Errorf("%+v after %s: %v", c.handle, passed, s.Findings())
+			}
+			if !s.Due(ownID, true, at.Add(passed+confirm)) && passed+confirm < c.after {
+				t.Errorf("%+v after %s: no other look is due", c.handle, passed)
+			}
+		}
+	}
+}
+
 func TestAnotherProcessOfTheContainerConfirmsALeak(t *testing.T) {
 	s := openings.Inspector{Confirm: confirm}
 	at := time.Unix(1_800_000_000, 0)
