@@ -22,6 +22,8 @@ type Pod struct {
 	ConfigHash string
 	// NotApplicable is the reason why the node's kernel does not show the pod; empty if it does.
 	NotApplicable string
+	// Starting is set if the status has containers wait, or does not name all of them.
+	Starting bool
 	// Containers that have an ID, former ones that the status still names included.
 	Containers []Container
 }

@@ -87,7 +87,7 @@ func (p *podGroup) describe(g *group, x *index, look *isolation.ContainerLook) {
 	case g.at.Container == strayID(g.at.PodUID):
 		look.Stray = strayProcess
 	default:
-		look.Stray = strayContainer
+		look.Stray, look.Starting = strayContainer, p.pod.Starting
 	}
 }
 

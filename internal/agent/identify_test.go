@@ -44,6 +44,10 @@ func TestStrays(t *testing.T) {
 			processes: append(theWeb(), proctest.Process{PID: 130, PPID: 1, Cgroup: in(uid, proctest.ID("c")), NS: proctest.Pod(1, 2)}),
 			pods:      pods{web()}, want: strayContainer,
 		},
+		"a container that the status of a pod that is starting does not name yet": {
+			processes: append(theWeb(), proctest.Process{PID: 130, PPID: 1, Cgroup: in(uid, proctest.ID("c")), NS: proctest.Pod(1, 2)}),
+			pods:      pods{starting(web())},
+		},
 		"a second single process that no status names is no sandbox": {
 			processes: append(theWeb(), proctest.Process{PID: 105, PPID: 1, Cgroup: in(uid, proctest.ID("c")), NS: proctest.Pod(1, 2)}),
 			pods:      pods{web()}, want: strayContainer,
@@ -73,6 +77,11 @@ func TestStrays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func starting(pod Pod) Pod {
+	pod.Starting = true
+	return pod
 }
 
 func TestSandboxesAreToldByFactsWhereNoAPITells(t *testing.T) {

@@ -167,7 +167,12 @@ func PodOf(pod *corev1.Pod) Pod {
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		p.ConfigHash = pod.Annotations["kubernetes.io/config.hash"]
 	}
+	named := 0
 	eachStatus(pod, func(s *corev1.ContainerStatus) {
+		named++
+		if s.State.Running == nil && s.State.Terminated == nil {
+			p.Starting = true
+		}
 		claim, _ := isolation.ClaimOf(&pod.Spec, s.Name)
 		var granted *openings.Grant
 		if g, ok := openings.GrantOf(&pod.Spec, s.Name); ok {
@@ -183,6 +188,7 @@ func PodOf(pod *corev1.Pod) Pod {
 			add(last.ContainerID, false)
 		}
 	})
+	p.Starting = p.Starting || named < len(pod.Spec.InitContainers)+len(pod.Spec.Containers)+len(pod.Spec.EphemeralContainers)
 	return p
 }
 

@@ -50,6 +50,16 @@ func TestAPodAsTheLookerTakesIt(t *testing.T) {
 	}
 	same(t, ids, []string{"init i", "app b running", "app a"})
 
+	t.Run("of which containers are yet to run", func(t *testing.T) {
+		same(t, got.Starting, true)
+		statuses := &pod.Status.ContainerStatuses
+		(*statuses)[1].State = running
+		same(t, PodOf(pod).Starting, false)
+		(*statuses)[1].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+		same(t, PodOf(pod).Starting, true)
+		*statuses = (*statuses)[:1]
+		same(t, PodOf(pod).Starting, true)
+	})
 	t.Run("that is no mirror cannot say that it is a static pod", func(t *testing.T) {
 		delete(pod.Annotations, corev1.MirrorPodAnnotationKey)
 		same(t, PodOf(pod).ConfigHash, "")

@@ -133,6 +133,8 @@ type ContainerLook struct {
 	Expected bool
 	// Stray is the reason why this is an [v1alpha1.Orphan]; empty if the API knows it.
 	Stray string
+	// Starting is set if the API says of the pod that containers of it are yet to run: this may be one.
+	Starting bool
 	// Processes in ascending order of PID. Processes that ended while they were read are left out.
 	Processes []Process
 	// Crowd are the numbers of further processes, in ascending order. Each is exactly where an older one of Processes is, and so

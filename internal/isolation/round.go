@@ -106,7 +106,11 @@ func (r *round) orphan(c *ContainerLook) {
 		since = r.look.At
 	}
 	r.after.strays[c.ID] = since
-	if r.look.At.Sub(since) < OrphanAfter {
+	grace := OrphanAfter
+	if c.Starting {
+		grace = StartingAfter
+	}
+	if r.look.At.Sub(since) < grace {
 		return
 	}
 	if !c.Sandbox {

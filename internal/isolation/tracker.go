@@ -15,9 +15,11 @@ const (
 	// ConfirmAfter is how far apart two looks at the same process must be.
 	ConfirmAfter = time.Second
 	// OrphanAfter is how long a container may be unknown to the API: a static pod's mirror and the
-	// agent's own watch come some seconds after the processes, and a kubelet that starts many pods at
-	// once tells of their containers when it has time, half a minute later.
+	// agent's own watch come some seconds after the processes.
 	OrphanAfter = time.Minute
+	// StartingAfter is the same in a pod of which the API says that containers are yet to run: a kubelet that
+	// starts many pods at once tells of their containers when it has time, which was seen to take two minutes.
+	StartingAfter = 5 * time.Minute
 	// MissingAfter is how long a container that the API calls running may have no process before
 	// that is a finding. Its levels are Unknown from the first look on.
 	MissingAfter = 15 * time.Second

@@ -250,6 +250,26 @@ func TestOrphanIsToldAfterAWhile(t *testing.T) {
 	expectTold(t, w.later(time.Second))
 }
 
+func TestContainerOfAPodThatIsStartingIsToldLater(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	app.Stray, app.Starting = "not known to the API", true
+	expectTold(t, w.observe())
+	expectTold(t, w.later(isolation.OrphanAfter))
+	expectTold(t, w.later(isolation.StartingAfter-isolation.OrphanAfter-time.Second))
+	expectTold(t, w.later(time.Second), "Orphan web/app")
+}
+
+func TestContainerOfAPodThatHasStartedIsToldFromWhenItWasSeen(t *testing.T) {
+	w := newWorld(t)
+	app := w.pod("web").run("app")
+	app.Stray, app.Starting = "not known to the API", true
+	w.observe()
+	expectTold(t, w.later(isolation.OrphanAfter))
+	app.Starting = false
+	expectTold(t, w.later(time.Second), "Orphan web/app")
+}
+
 func TestEscapeStaysAnEscapeWhenTheAgentIsRestarted(t *testing.T) {
 	w := newWorld(t)
 	app := w.pod("web").run("app")
