@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,12 +56,29 @@ func opened(t *testing.T, w *witness, pid int) procns.Process {
 	return p
 }
 
+// awaitAnother waits until a process has a thread that it had not when it was called.
+func awaitAnother(t *testing.T, p procns.Process) {
+	t.Helper()
+	known, err := p.Threads()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		tids, err := p.Threads()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tid := range tids {
+			if !slices.Contains(known, tid) {
+				return
+			}
+		}
+	}
+	t.Fatal("it makes no threads")
+}
+
 func TestSurvivors(t *testing.T) {
 	w := realWitness(t)
-	slowly := func(procns.Process) survivor {
-		time.Sleep(5 * time.Millisecond)
-		return lost
-	}
 	t.Run("of a process that has threads", func(t *testing.T) {
 		pid, shown := helper(t, "sleep", 0, ""), 0
 		if err := survivors(opened(t, w, pid), func(thread procns.Process) survivor {
@@ -73,12 +91,16 @@ func TestSurvivors(t *testing.T) {
 		}
 	})
 	t.Run("of one whose threads end, and that makes no others", func(t *testing.T) {
-		if err := survivors(opened(t, w, helper(t, "sleep", 0, "")), slowly); !errors.Is(err, procns.ErrGone) {
+		if err := survivors(opened(t, w, helper(t, "sleep", 0, "")), func(procns.Process) survivor { return lost }); !errors.Is(err, procns.ErrGone) {
 			t.Error(err)
 		}
 	})
 	t.Run("of one that always has others", func(t *testing.T) {
-		if err := survivors(opened(t, w, helper(t, "restless", 0, "")), slowly); !errors.Is(err, errRestless) {
+		p := opened(t, w, helper(t, "restless", 0, ""))
+		if err := survivors(p, func(procns.Process) survivor {
+			awaitAnother(t, p)
+			return lost
+		}); !errors.Is(err, errRestless) {
 			t.Error(err)
 		}
 	})
@@ -116,9 +138,9 @@ func TestARealProcessWhoseThreadsEndWhileTheyAreRead(t *testing.T) {
 		if first == nil || first.PID != pid {
 			continue
 		}
-		tries := 0
+		tries, p := 0, opened(t, w, pid)
 		if err := w.patiently(first, func(procns.Process) error {
-			time.Sleep(5 * time.Millisecond)
+			awaitAnother(t, p)
 			tries++
 			return procns.ErrExited
 		}); !errors.Is(err, errRestless) || tries > maxTries {
