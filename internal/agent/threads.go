@@ -162,8 +162,8 @@ type survivor uint8
 
 const (
 	taken    survivor = iota // no other is needed
-	unwanted                 // it lives, and another one may be wanted
-	lost                     // it has ended meanwhile
+	unwanted                 // it had ended before, or is not wanted: another one may be
+	lost                     // it ended before it was read
 )
 
 // errRestless: a process goes on by threads of which none lasts as long as it takes to read one.
