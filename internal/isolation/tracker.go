@@ -20,9 +20,10 @@ const (
 	// StartingAfter is the same in a pod of which the API says that containers are yet to run: a kubelet that
 	// starts many pods at once tells of their containers when it has time, which was seen to take two minutes.
 	StartingAfter = 5 * time.Minute
-	// MissingAfter is how long a container that the API calls running may have no process before
-	// that is a finding. Its levels are Unknown from the first look on.
-	MissingAfter = 15 * time.Second
+	// MissingAfter is how long a container that the API calls running may have no process before that is
+	// a finding: a kubelet with much to do tells of ends as late as of beginnings. The container's levels are
+	// Unknown, and its pod unverified, from the first look on.
+	MissingAfter = StartingAfter
 	// VisitedAfter is how long a thread from outside of containers may leave open whose the namespace of
 	// a container's process is before that is a finding. Those of runc are there while it creates the
 	// container, which was seen to take 10 s on a busy node. The level is Unknown from the first look on.
